@@ -8,6 +8,7 @@ from ctrkit.layers.fm_interaction import FMInteraction
 from ctrkit.layers.inputs import Inputs
 from ctrkit.layers.known_rows import KnownRows
 from ctrkit.layers.layout import Place, TableLayout
+from ctrkit.layers.shard import cut, logical_weights, shard, splittable
 from ctrkit.layers.sided_dense import SidedDense
 from ctrkit.layers.sided_sum import SidedSum
 from ctrkit.layers.split_sides import SplitSides
@@ -25,4 +26,8 @@ __all__ = [
     "SidedSum",
     "SplitSides",
     "TableLayout",
+    "cut",
+    "logical_weights",
+    "shard",
+    "splittable",
 ]

@@ -71,17 +71,19 @@ class FieldEmbeddings(tf.keras.layers.Layer):
                 f"FieldEmbeddings: got {shapes}, expected the two sides [(batch, user_width), (batch, item_width)]. "
                 "Call it with `Inputs(index)` or with `[user_ids, item_ids]`."
             )
+        self._add_table()
+        super().build(input_shape)
+
+    def _add_table(self) -> None:
         self.table = self.add_weight(
             name="table", shape=(self.layout.rows, self.dim), initializer=self.initializer, trainable=True
         )
-        super().build(input_shape)
 
     def call(self, inputs: list[tf.Tensor], training: Any = None) -> list[tf.Tensor]:
         layouts = (self.layout.user, self.layout.item)
         chosen = [_columns(ids, places) for ids, places in zip(inputs, layouts, strict=True)]  # (batch, columns) each
         rows = [ids + _offsets(places) for ids, places in zip(chosen, layouts, strict=True) if places]
-        once = self.deduplicate and _is_training(training)
-        vectors = iter(look_up_once(self.table, rows) if once else look_up(self.table, rows))
+        vectors = iter(self._look_up(rows, once=self.deduplicate and _is_training(training)))
         sides = [
             _pool(ids, tf.cast(next(vectors), self.compute_dtype), places)
             if places
@@ -93,6 +95,9 @@ class FieldEmbeddings(tf.keras.layers.Layer):
                 if places:
                     self.add_loss(self.l2 * tf.reduce_mean(tf.reduce_sum(tf.square(side), axis=[1, 2])))
         return sides
+
+    def _look_up(self, rows: list[tf.Tensor], *, once: bool) -> list[tf.Tensor]:
+        return look_up_once(self.table, rows) if once else look_up(self.table, rows)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Read rows of a table: as they come, or each row of a batch once."""
+"""Read rows of a table, whole or in parts: as they come, or each row of a batch once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,34 @@ def look_up_once(table: tf.Variable, rows: Sequence[tf.Tensor]) -> list[tf.Tenso
     The gradient of the table then holds one summed slice per distinct row: the optimizer need not look for duplicates,
     and a table on another machine sends and receives each row once.
     """
+    distinct, places = _distinct(rows)
+    vectors: list[tf.Tensor] = _spread(tf.gather(table, distinct), *places)
+    return vectors
+
+
+def look_up_in_parts(parts: Sequence[tf.Variable], rows: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """The same vectors out of a table of which row r is row `r // len(parts)` of the part `r % len(parts)`.
+
+    Each part is asked once, for the distinct rows of the batch that lie in it, and gets one summed slice for each.
+    """
+    distinct, places = _distinct(rows)
+    part = tf.cast(tf.math.floormod(distinct, len(parts)), tf.int32)
+    # `ctrkit.optimizers.distinct` knows this pattern: quotients of distinct numbers with one remainder are distinct.
+    asked = tf.dynamic_partition(tf.math.floordiv(distinct, len(parts)), part, len(parts))
+    vectors = tf.concat([tf.gather(table, some) for table, some in zip(parts, asked, strict=True)], axis=0)
+    # Rather than bringing the vectors into the order of `distinct`, which would copy them, number them as they come.
+    order = tf.concat(tf.dynamic_partition(tf.range(tf.size(distinct)), part, len(parts)), axis=0)
+    numbers = tf.math.invert_permutation(order)
+    spread: list[tf.Tensor] = _spread(vectors, *(tf.gather(numbers, some) for some in places))
+    return spread
+
+
+def _distinct(rows: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The distinct values of all tensors `(batch, columns)`, and where among them each value of each tensor is."""
     flat = [tf.reshape(some, [-1]) for some in rows]
     distinct, places = tf.unique(flat[0] if len(flat) == 1 else tf.concat(flat, axis=0))
-    parts = [places] if len(flat) == 1 else tf.split(places, [tf.size(some) for some in flat])
-    shaped = [tf.reshape(part, [-1, some.shape[1]]) for part, some in zip(parts, rows, strict=True)]
-    vectors: list[tf.Tensor] = _spread(tf.gather(table, distinct), *shaped)
-    return vectors
+    split = [places] if len(flat) == 1 else tf.split(places, [tf.size(some) for some in flat])
+    return distinct, [tf.reshape(part, [-1, some.shape[1]]) for part, some in zip(split, rows, strict=True)]
 
 
 @tf.custom_gradient

@@ -45,15 +45,17 @@ class SidedDense(tf.keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         pair = check_pair("SidedDense", input_shape, ranks=(2, 3))
         self.widths = [int(tf.TensorShape(shape[1:]).num_elements()) for shape in pair]
-        self.kernel = self.add_weight(
-            name="kernel", shape=(sum(self.widths), self.units), initializer=self.kernel_initializer
-        )
+        self._add_kernel((sum(self.widths), self.units))
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros") if self.use_bias else None
         super().build(input_shape)
 
+    def _add_kernel(self, shape: tuple[int, int]) -> None:
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         sides = [flat(side) for side in present(inputs)]
-        kernels = tf.split(self.kernel, [width for width in self.widths if width]) if len(sides) > 1 else [self.kernel]
+        kernel = self.kernel
+        kernels = tf.split(kernel, [width for width in self.widths if width]) if len(sides) > 1 else [kernel]
         products = [tf.matmul(side, kernel) for side, kernel in zip(sides, kernels, strict=True)]
         if self.bias is not None:
             products[0] = tf.nn.bias_add(products[0], self.bias)
