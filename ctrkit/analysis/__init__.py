@@ -1,4 +1,4 @@
-"""Explain a model by numbers and by pictures: ROC, calibration, scores, learning curves."""
+"""Explain a model by numbers and by pictures: ROC, calibration, scores, learning curves, balance."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ctrkit.analysis.balance import Balance
     from ctrkit.analysis.calibration import CalibrationBins, calibration_bins
     from ctrkit.analysis.draw_calibration import calibration_figure
     from ctrkit.analysis.draw_learning import learning_curve_figure
+    from ctrkit.analysis.draw_placement import placement_figure
     from ctrkit.analysis.draw_roc import roc_figure
     from ctrkit.analysis.draw_scores import score_histogram
     from ctrkit.analysis.roc import RocCurve, roc_curve
     from ctrkit.analysis.uncertainty import Interval, auc_interval
 
 _HOMES = {  # Imported on first use: the figures need matplotlib, the numbers do not.
+    "Balance": "balance",
     "CalibrationBins": "calibration",
     "Interval": "uncertainty",
     "RocCurve": "roc",
@@ -22,12 +25,14 @@ _HOMES = {  # Imported on first use: the figures need matplotlib, the numbers do
     "calibration_bins": "calibration",
     "calibration_figure": "draw_calibration",
     "learning_curve_figure": "draw_learning",
+    "placement_figure": "draw_placement",
     "roc_curve": "roc",
     "roc_figure": "draw_roc",
     "score_histogram": "draw_scores",
 }
 
 __all__ = [
+    "Balance",
     "CalibrationBins",
     "Interval",
     "RocCurve",
@@ -35,6 +40,7 @@ __all__ = [
     "calibration_bins",
     "calibration_figure",
     "learning_curve_figure",
+    "placement_figure",
     "roc_curve",
     "roc_figure",
     "score_histogram",
