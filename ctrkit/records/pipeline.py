@@ -38,7 +38,7 @@ def batch_dataset(records: Records, options: BatchOptions) -> tf.data.Dataset:
             "such batch, so reading for ever would hang. Take a smaller batch_size or drop_remainder=False."
         )
     first_epoch, first_batch = divmod(options.skip_batches, max(per_epoch, 1))
-    epochs = _Epochs(records, options)
+    epochs = Epochs(records, options)
     last_epoch = _FOR_EVER if options.epochs is None else max(options.epochs, first_epoch)
 
     def batches(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -58,7 +58,7 @@ def batch_dataset(records: Records, options: BatchOptions) -> tf.data.Dataset:
     return dataset.with_options(settings).prefetch(4)
 
 
-class _Epochs:
+class Epochs:
     """The graph of one epoch, with the number of the epoch as a tensor."""
 
     def __init__(self, records: Records, options: BatchOptions) -> None:
@@ -70,8 +70,12 @@ class _Epochs:
         self._runs = len(self._table.rows)
         self._windows = -(-self._runs // WINDOW)
 
-    def batches(self, epoch: tf.Tensor, skip_rows: tf.Tensor) -> tf.data.Dataset:
-        """Batches of one epoch, less its first `skip_rows` rows."""
+    def batches(self, epoch: tf.Tensor, skip_rows: tf.Tensor, stop_rows: tf.Tensor | None = None) -> tf.data.Dataset:
+        """Batches of one epoch, less its first `skip_rows` rows.
+
+        With `stop_rows`, windows that begin at that row or after are not read: whoever takes no batch from there on
+        need not decode them.
+        """
         seed = tf.stack([tf.constant(self._options.seed, tf.int64), epoch])
         order = tf.range(self._runs)
         if self._options.shuffle:
@@ -88,7 +92,10 @@ class _Epochs:
             own_seed = tf.random.experimental.stateless_fold_in(seed, 1 + number)
             return self._serialized(order[mine]).map(lambda blocks: self._decoded(blocks, expected, own_seed, skip))
 
-        numbers = tf.data.Dataset.range(first, self._windows)
+        windows: int | tf.Tensor = self._windows
+        if stop_rows is not None:
+            windows = tf.searchsorted(before, stop_rows[tf.newaxis], out_type=tf.int64)[0]
+        numbers = tf.data.Dataset.range(first, windows)
         decoded = numbers.interleave(
             window, cycle_length=PARALLEL_WINDOWS, num_parallel_calls=PARALLEL_WINDOWS, deterministic=True
         )

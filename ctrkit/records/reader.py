@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +164,45 @@ class Records:
                 drop_remainder=drop_remainder,
                 worker=worker,
             ),
+        )
+
+    def leased(
+        self,
+        batch_size: int,
+        leases: Callable[[], Iterator[tuple[int, int]]],
+        *,
+        seed: int = 0,
+        epochs: int = 1,
+        prefetch: int = 2,
+    ) -> tf.data.Dataset:
+        """Return the batches of `dataset(batch_size, shuffle=True, seed=seed, epochs=epochs)` at the leased places.
+
+        For workers that share an epoch as they go: batch k of that dataset, counted from 0 over all epochs, is
+        *ticket* k. A ticket beyond the last begins again at the first.
+
+        Args:
+          batch_size: rows of a batch.
+          leases: called when reading begins, in the process that reads; yields (first ticket, count). It may wait; the
+            dataset ends when it does.
+          seed: of the shuffle.
+          epochs: how many there are to share.
+          prefetch: batches that are ready before they are asked for. A lease is asked for when all batches of the one
+            before are, so a worker holds at most this many batches more than its lease.
+
+        Returns:
+          A dataset of `dataset`'s dicts, with the batch's number as `"ticket"`, int64 [].
+
+        Raises:
+          ConfigError: an option out of range, or no row to read.
+          While it is read: as `dataset`, and whatever `leases` raises, as an error of TensorFlow.
+        """
+        from ctrkit.records.leased import leased_dataset  # TensorFlow takes seconds: imported on use.
+
+        return leased_dataset(
+            self,
+            BatchOptions(batch_size=batch_size, shuffle=True, seed=seed, epochs=epochs),
+            leases,
+            prefetch=prefetch,
         )
 
     def for_keras(self, batch_size: int, **options: Any) -> tf.data.Dataset:
