@@ -17,11 +17,11 @@ from ctrkit.atomic import atomic_directory, write_json
 from ctrkit.errors import ArtifactError, IndexMismatchError
 from ctrkit.progress import progress
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: tensors are named by the place of their weight in the model, and may be in parts.
 CHECKPOINTS, BEST = "checkpoints", "best"  # Folders of a run.
 PREFIX = "model.ckpt"
-_STAMP = re.compile(rf"{re.escape(PREFIX)}-(\d+)\.json\Z")
-_ANY_FILE = re.compile(rf"{re.escape(PREFIX)}-(\d+)\b")
+_CUT = ".cut-"  # Before the number of a checkpoint that was cut anew.
+_FILE = re.compile(rf"{re.escape(PREFIX)}-(\d+)(?:{re.escape(_CUT)}(\d+))?(?!\d)")
 _log = logging.getLogger(__name__)
 
 
@@ -31,31 +31,37 @@ class Stamp:
 
     step: int  # Updates done.
     fingerprint: str  # Of the feature index.
-    weights: list[list[Any]]  # Shape and dtype of each weight of the model, in its order.
+    weights: list[list[Any]]  # Shape and dtype of each weight of the model, in its order; the whole of split ones.
+    parts: dict[str, int] = field(default_factory=dict)  # Place of each split weight among them -> number of parts.
     state: dict[str, Any] = field(default_factory=dict)  # Of the run, beyond the weights.
     files: dict[str, int] = field(default_factory=dict)  # Name -> bytes.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Checkpoint:
-    """The files of one step in a folder."""
+    """The files of one step in a folder; of two cuts of the same step the one with the larger number is the newer."""
 
     directory: Path
     step: int
+    cut: int = 0  # How often its tables were cut anew.
 
     @property
     def prefix(self) -> str:
         """The path that TensorFlow knows it by."""
-        return str(self.directory / f"{PREFIX}-{self.step}")
+        return str(self.directory / f"{PREFIX}-{self.step}") + (f"{_CUT}{self.cut}" if self.cut else "")
 
     @property
     def stamp_path(self) -> Path:
         return Path(f"{self.prefix}.json")
 
     def files(self) -> list[Path]:
-        """All of its files that exist, the stamp among them."""
+        """All of its files that exist, the stamp among them: one of data, or one for each parameter server."""
+        return [path for path in self._left() if path.is_file()]
+
+    def _left(self) -> list[Path]:
+        """Files and, where writing was cut off, folders."""
         found = self.directory.glob(f"{PREFIX}-{self.step}*")
-        return sorted(path for path in found if _step_of(path.name) == self.step)
+        return sorted(path for path in found if _of_file(path) == self)
 
     def seal(self, stamp: Stamp) -> None:
         """Write the stamp: from now on the checkpoint counts as whole."""
@@ -100,7 +106,7 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Remove the files, the stamp first, so that no half of a checkpoint is taken for a whole."""
-        for path in [self.stamp_path, *self.files()]:
+        for path in [self.stamp_path, *self._left()]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def publish(self, directory: Path) -> None:
@@ -115,9 +121,8 @@ class Checkpoint:
 
 def checkpoints(directory: Path) -> list[Checkpoint]:
     """The stamped checkpoints of a folder, newest first."""
-    names = [path.name for path in directory.glob(f"{PREFIX}-*.json")]
-    steps = [int(match[1]) for match in map(_STAMP.match, names) if match]
-    return [Checkpoint(directory, step) for step in sorted(steps, reverse=True)]
+    found = [(_of_file(path), path) for path in directory.glob(f"{PREFIX}-*.json")]
+    return sorted((one for one, path in found if one is not None and one.stamp_path == path), reverse=True)
 
 
 def newest_whole(directory: Path) -> tuple[Checkpoint, Stamp] | None:
@@ -141,11 +146,10 @@ def newest_whole(directory: Path) -> tuple[Checkpoint, Stamp] | None:
 
 def remove_unstamped(directory: Path) -> None:
     """Delete files of checkpoints whose writing was cut off."""
-    stamped = {checkpoint.step for checkpoint in checkpoints(directory)}
-    for path in directory.glob(f"{PREFIX}-*"):
-        step = _step_of(path.name)
-        if step is not None and step not in stamped:
-            Checkpoint(directory, step).delete()
+    found = {_of_file(path) for path in directory.glob(f"{PREFIX}-*")}
+    for checkpoint in found.difference(checkpoints(directory)):
+        if checkpoint is not None:
+            checkpoint.delete()
 
 
 def check_fingerprint(stamp: Stamp, fingerprint: str, where: Path) -> None:
@@ -173,6 +177,7 @@ def check_shapes(stamp: Stamp, weights: list[list[Any]], where: Path) -> None:
     )
 
 
-def _step_of(name: str) -> int | None:
-    match = _ANY_FILE.match(name)
-    return int(match[1]) if match else None
+def _of_file(path: Path) -> Checkpoint | None:
+    """The checkpoint that a file belongs to, by its name."""
+    match = _FILE.match(path.name)
+    return Checkpoint(path.parent, int(match[1]), int(match[2] or 0)) if match else None

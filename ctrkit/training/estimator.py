@@ -6,7 +6,7 @@ import contextlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from ctrkit.errors import ConfigError
+from ctrkit.layers.shard import logical_weights, pieces, shard, split_only
 from ctrkit.losses import LogLoss
 from ctrkit.optimizers import build_optimizer
+from ctrkit.training.logical import logical_variables
 from ctrkit.training.options import TrainingOptions
 from ctrkit.training.stepwise_randomness import draw_by_step
 
@@ -28,8 +30,9 @@ class TrainingGraph:
     loss: tf.Tensor  # Scalar, of the batch before its update.
     scores: tf.Tensor  # float `(batch, 1)`, likewise; layers behave as in training.
     score: Callable[[tf.Tensor], tf.Tensor]  # From ids to scores with the current weights; layers behave as in use.
-    weights: Sequence[tf.Variable]  # In the order of the Keras model's own weights.
-    saver: tf.compat.v1.train.Saver  # Of weights, optimizer slots and the global step.
+    weights: Sequence[Sequence[tf.Variable]]  # Each of the model's own weights in its order, as the parts it is in.
+    variables: Mapping[str, tf.Variable]  # What a checkpoint holds, by its name there: see `logical_variables`.
+    saver: tf.compat.v1.train.Saver  # Of these.
 
 
 def build_estimator(
@@ -39,41 +42,46 @@ def build_estimator(
     *,
     steps: int | None = None,
     on_graph: Callable[[TrainingGraph], None] | None = None,
+    parts: Mapping[int, int] | None = None,
+    sharded_files: bool = False,
 ) -> tf.estimator.Estimator:
     """Return an Estimator that trains a clone of `model`, starting from the weights that `model` holds.
 
     Its input function gives batches as `Records.dataset` does. `on_graph` is called when the training graph is built,
     before the session starts: hooks given to `train` learn their tensors there. Build and train within
     `keras_classes_kept()`. `steps` is the run's length, over which learning rates decay where the options say so.
+    `parts` are the numbers of parts to split weights into, as `ctrkit.layers.shard` takes them; with `sharded_files`
+    each parameter server writes a file of its own into a checkpoint.
 
-    Raises `ConfigError` when the model cannot be cloned.
+    Raises `ConfigError` when the model cannot be cloned, or a weight cannot be split.
     """
+    parts = split_only(parts or {})
     initial = model.get_weights()
-    converted = _convert(compiled_clone(model, options, steps=steps), config)
+    converted = _convert(compiled_clone(model, options, steps=steps, parts=parts), config)
 
     def model_fn(features: dict[str, tf.Tensor], mode: str, config: Any) -> tf.estimator.EstimatorSpec:
         ids, inputs = features["ids"], features["ids"]
         if "weight" in features and mode != tf.estimator.ModeKeys.PREDICT:
             inputs = {"features": ids, "sample_weights": tf.reshape(features["weight"], [-1])}
-        spec = converted(inputs, features.get("label"), mode, config)
+        spec = converted.model_fn(inputs, features.get("label"), mode, config)
         if mode != tf.estimator.ModeKeys.TRAIN:
             return spec
         draw_by_step(spec.loss, seed=options.seed, step=tf.compat.v1.train.get_global_step())
         (scores,) = spec.predictions.values()
         scorer = tf.keras.Model(ids, scores)  # The converter keeps its clone to itself; this shares its layers.
+        weights = logical_weights(scorer.weights, parts)
+        variables = logical_variables(weights, converted.optimizer(), tf.compat.v1.train.get_global_step())
         graph = TrainingGraph(
             loss=spec.loss,
             scores=scores,
             score=lambda ids: scorer(ids, training=False),
-            weights=scorer.weights,
-            saver=spec.scaffold.saver,
-        )
-        scaffold = tf.compat.v1.train.Scaffold(
-            saver=spec.scaffold.saver, init_fn=lambda _, session: _assign(session, scorer.weights, initial)
+            weights=weights,
+            variables=variables,
+            saver=tf.compat.v1.train.Saver(variables, sharded=sharded_files, max_to_keep=None),
         )
         if on_graph is not None:
             on_graph(graph)
-        return spec._replace(scaffold=scaffold)
+        return spec._replace(scaffold=_scaffold(graph, initial))
 
     return tf.estimator.Estimator(model_fn, config=config)
 
@@ -98,15 +106,23 @@ def run_config(
     )
 
 
-def compiled_clone(model: tf.keras.Model, options: TrainingOptions, *, steps: int | None = None) -> tf.keras.Model:
-    """Return a copy of the structure of `model`, compiled as `model` is or else as `options` say."""
+def compiled_clone(
+    model: tf.keras.Model,
+    options: TrainingOptions,
+    *,
+    steps: int | None = None,
+    parts: Mapping[int, int] | None = None,
+) -> tf.keras.Model:
+    """Return a copy of the structure of `model` in `parts`, compiled as `model` is or else as `options` say."""
     if not isinstance(model, tf.keras.Model) or not getattr(model, "_is_graph_network", False):
         raise ConfigError(
             f"train: got {type(model).__name__}, expected a functional model, which alone can be converted to an "
             "Estimator. Build it as `tf.keras.Model(inputs.ids, ctr)` where `inputs = Inputs(index)`."
         )
     try:
-        clone = tf.keras.models.clone_model(model)
+        clone = shard(model, parts) if parts else tf.keras.models.clone_model(model)
+    except ConfigError:
+        raise
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
@@ -137,14 +153,28 @@ def _rate(start: float, options: TrainingOptions, steps: int | None) -> Any:
     return tf.keras.optimizers.schedules.PolynomialDecay(start, steps, end_learning_rate=0.0)
 
 
-def _convert(clone: tf.keras.Model, config: tf.estimator.RunConfig) -> Callable[..., tf.estimator.EstimatorSpec]:
-    """Return the model function that `model_to_estimator` makes of `clone`."""
+@dataclass(frozen=True)
+class _Converted:
+    """What `model_to_estimator` makes of a model."""
+
+    model_fn: Callable[..., tf.estimator.EstimatorSpec]
+    clone: tf.keras.Model
+
+    def optimizer(self) -> Any:
+        """The optimizer of the graph that `model_fn` built last: Keras leaves it among the arguments of `compile`."""
+        return self.clone._get_compile_args()["optimizer"]
+
+
+def _convert(clone: tf.keras.Model, config: tf.estimator.RunConfig) -> _Converted:
+    """Convert a compiled model."""
     with tempfile.TemporaryDirectory(prefix="ctrkit-") as directory:
         _pretend_first_checkpoint(Path(directory))
-        estimator = tf.keras.estimator.model_to_estimator(clone, config=config.replace(model_dir=directory))
+        estimator = tf.keras.estimator.model_to_estimator(
+            clone, config=config.replace(model_dir=directory), checkpoint_format="saver"
+        )
     for weight in clone.weights:  # Only the structure is used from here on; a table may fill half of the memory.
         tf.raw_ops.DestroyResourceOp(resource=weight.handle)
-    return estimator.model_fn
+    return _Converted(estimator.model_fn, clone)
 
 
 def _pretend_first_checkpoint(directory: Path) -> None:
@@ -159,10 +189,34 @@ def _pretend_first_checkpoint(directory: Path) -> None:
     tf.compat.v1.train.update_checkpoint_state(str(keras), str(keras / "keras_model.ckpt"))
 
 
-def _assign(session: tf.compat.v1.Session, variables: Sequence[tf.Variable], values: list[np.ndarray]) -> None:
+def _scaffold(graph: TrainingGraph, initial: list[np.ndarray]) -> tf.compat.v1.train.Scaffold:
+    """Say how a session of the graph starts: a new run from `initial`, any other from its checkpoint.
+
+    Weights become initialized by being given their values, so that no other worker can start on them before. What no
+    checkpoint holds (an optimizer's rates, sums of metrics) starts over in every session.
+    """
+    weights = {id(part) for parts in graph.weights for part in parts}
+    kept = {id(variable) for variable in graph.variables.values()}
+    all_variables = tf.compat.v1.global_variables()
+    return tf.compat.v1.train.Scaffold(
+        init_op=tf.compat.v1.variables_initializer([one for one in all_variables if id(one) not in weights]),
+        init_fn=lambda _, session: _assign(session, graph.weights, initial),
+        ready_for_local_init_op=tf.compat.v1.report_uninitialized_variables(
+            [one for one in all_variables if id(one) in kept]
+        ),
+        local_init_op=tf.group(
+            tf.compat.v1.train.Scaffold.default_local_init_op(),
+            tf.compat.v1.variables_initializer([one for one in all_variables if id(one) not in kept]),
+        ),
+        saver=graph.saver,
+    )
+
+
+def _assign(session: tf.compat.v1.Session, weights: Sequence[Sequence[tf.Variable]], values: list[np.ndarray]) -> None:
     """Set the weights of a new run, then let go of the copies."""
-    for variable, value in zip(variables, values, strict=True):
-        session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+    for parts, value in zip(weights, values, strict=True):
+        for variable, piece in zip(parts, pieces(value, len(parts)), strict=True):
+            session.run(variable.initializer, {variable.initializer.inputs[1]: piece})
     values.clear()
 
 

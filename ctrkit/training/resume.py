@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError
+from ctrkit.layers.shard import split_only
 from ctrkit.records import Records
 from ctrkit.training.checkpoint import (
     BEST,
@@ -22,7 +24,9 @@ from ctrkit.training.checkpoint import (
     newest_whole,
     remove_unstamped,
 )
+from ctrkit.training.logical import counts_of
 from ctrkit.training.options import FIXED, TrainingOptions
+from ctrkit.training.recut import recut
 from ctrkit.training.run_state import RunState
 from ctrkit.training.weights import described
 
@@ -56,11 +60,14 @@ def check_same_run(known: dict[str, Any], facts: dict[str, Any], run_dir: Path) 
             raise ConfigError(f"Run {run_dir} began with training.{name}={before!r}, got {now!r}. {advice}")
 
 
-def resume(model: tf.keras.Model, run_dir: Path, state: RunState, fingerprint: str) -> bool:
+def resume(
+    model: tf.keras.Model, run_dir: Path, state: RunState, fingerprint: str, parts: Mapping[int, int] | None = None
+) -> bool:
     """Find the newest whole checkpoint, bring `state` to it and point the Estimator there; False for a new run.
 
-    Removes what a killed or damaged writing left. Raises `ArtifactError` when all checkpoints are damaged or are of
-    another model, `IndexMismatchError` when they are of another index.
+    `parts` are those that the run goes on with, as given to `build_estimator`: where the checkpoint has others it is
+    cut anew. Removes what a killed or damaged writing left. Raises `ArtifactError` when all checkpoints are damaged or
+    are of another model, `IndexMismatchError` when they are of another index.
     """
     directory = run_dir / CHECKPOINTS
     directory.mkdir(parents=True, exist_ok=True)
@@ -73,9 +80,12 @@ def resume(model: tf.keras.Model, run_dir: Path, state: RunState, fingerprint: s
     check_fingerprint(stamp, fingerprint, directory)
     check_shapes(stamp, described(model.weights), directory)
     for later in checkpoints(directory):
-        if later.step > checkpoint.step:
+        if later > checkpoint:
             later.delete()  # Damaged.
     remove_unstamped(directory)
+    if counts_of(stamp.parts) != split_only(parts or {}):
+        old, checkpoint = checkpoint, recut(checkpoint, parts or {})
+        old.delete()
     state.restore(stamp.state)
     tf.compat.v1.train.update_checkpoint_state(str(directory), checkpoint.prefix)
     _mend_best(run_dir, checkpoint, stamp)
@@ -84,7 +94,6 @@ def resume(model: tf.keras.Model, run_dir: Path, state: RunState, fingerprint: s
 
 def _mend_best(run_dir: Path, checkpoint: Checkpoint, stamp: Stamp) -> None:
     """Publish the best checkpoint again when the run was killed between writing it and publishing it."""
-    if stamp.state["stopping"]["best_step"] == stamp.step and Checkpoint(run_dir / BEST, stamp.step) not in checkpoints(
-        run_dir / BEST
-    ):
+    published = {best.step for best in checkpoints(run_dir / BEST)}
+    if stamp.state["stopping"]["best_step"] == stamp.step and stamp.step not in published:
         checkpoint.publish(run_dir / BEST)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from ctrkit.errors import ArtifactError
+from ctrkit.layers.shard import split_only
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, PREFIX, Checkpoint, Stamp, checkpoints
 from ctrkit.training.run_state import RunState
 
@@ -18,9 +19,18 @@ from ctrkit.training.run_state import RunState
 class CheckpointWriter:
     """Keeps the last few checkpoints of a run, and the best one apart from them."""
 
-    def __init__(self, run_dir: Path, *, keep: int, fingerprint: str, weights: list[list[Any]]) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        keep: int,
+        fingerprint: str,
+        weights: list[list[Any]],
+        parts: Mapping[int, int] | None = None,
+    ) -> None:
         self._run_dir, self._directory = run_dir, run_dir / CHECKPOINTS
         self._keep, self._fingerprint, self._weights = keep, fingerprint, weights
+        self._parts = {str(place): count for place, count in split_only(parts or {}).items()}
         self._saver: tf.compat.v1.train.Saver | None = None
 
     def use(self, saver: tf.compat.v1.train.Saver) -> None:
@@ -38,7 +48,13 @@ class CheckpointWriter:
             prefix = str(self._directory / PREFIX)
             self._saver.save(session, prefix, global_step=state.step, write_meta_graph=False, write_state=False)
             checkpoint.seal(
-                Stamp(step=state.step, fingerprint=self._fingerprint, weights=self._weights, state=state.to_dict())
+                Stamp(
+                    step=state.step,
+                    fingerprint=self._fingerprint,
+                    weights=self._weights,
+                    parts=self._parts,
+                    state=state.to_dict(),
+                )
             )
             if is_best:
                 checkpoint.publish(self._run_dir / BEST)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from ctrkit.errors import ArtifactError, ConfigError, did_you_mean
+from ctrkit.progress import progress
 from ctrkit.training.checkpoint import (
     BEST,
     CHECKPOINTS,
@@ -18,6 +19,7 @@ from ctrkit.training.checkpoint import (
     check_shapes,
     newest_whole,
 )
+from ctrkit.training.logical import LogicalName, counts_of, read_whole
 
 _FOLDERS = {"best": BEST, "last": CHECKPOINTS}
 
@@ -28,7 +30,8 @@ def load_weights(
     """Load the best or the last weights of a run into `model` and return their step.
 
     Args:
-        model: built with the same options as the model that was trained.
+        model: built with the same options as the model that was trained, its weights whole, however many parts they
+            were trained in.
         run_dir: the folder given to `train`.
         which: "best" or "last".
         fingerprint: of the feature index that `model` was built for; None leaves it unchecked.
@@ -46,15 +49,19 @@ def load_weights(
     if fingerprint is not None:
         check_fingerprint(stamp, fingerprint, folder)
     check_shapes(stamp, described(model.weights), folder)
-    _restore(model, checkpoint)
+    _restore(model, checkpoint, counts_of(stamp.parts))
     return stamp.step
 
 
 def described(weights: Sequence[tf.Variable]) -> list[list[Any]]:
-    """Shape and dtype of each weight, as plain values."""
+    """Shape and dtype of each weight of a whole model, as plain values."""
     return [[list(map(int, weight.shape)), weight.dtype.base_dtype.name] for weight in weights]
 
 
-def _restore(model: tf.keras.Model, checkpoint: Checkpoint) -> None:
-    bare = tf.keras.Model(model.inputs, model.outputs)  # Same layers; no optimizer to be matched.
-    bare.load_weights(checkpoint.prefix).assert_existing_objects_matched().expect_partial()
+def _restore(model: tf.keras.Model, checkpoint: Checkpoint, parts: Mapping[int, int]) -> None:
+    """Read one weight at a time: a table may fill a good part of the memory."""
+    reader = tf.train.load_checkpoint(checkpoint.prefix)
+    with progress("loading weights", total=len(model.weights), unit="weights") as shown:
+        for place, weight in enumerate(model.weights):
+            weight.assign(read_whole(reader, LogicalName(place), parts.get(place, 1)))
+            shown.advance(1, weight.name)

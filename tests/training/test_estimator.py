@@ -26,7 +26,7 @@ def test_the_session_starts_with_the_weights_of_the_model_in_their_order(prepare
             model,
             options(),
             run_config(options(), tmp_path),
-            on_graph=lambda graph: seen.update(variables=list(graph.weights)),
+            on_graph=lambda graph: seen.update(variables=[whole for (whole,) in graph.weights]),
         )
         estimator.train(lambda: prepared.train.dataset(64), steps=1, hooks=[Look()])
     for got, wanted in zip(seen["weights"], expected, strict=True):
