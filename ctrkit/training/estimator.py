@@ -29,6 +29,7 @@ class TrainingGraph:
 
     loss: tf.Tensor  # Scalar, of the batch before its update.
     scores: tf.Tensor  # float `(batch, 1)`, likewise; layers behave as in training.
+    features: Mapping[str, tf.Tensor]  # The batch, as the input function gave it.
     score: Callable[[tf.Tensor], tf.Tensor]  # From ids to scores with the current weights; layers behave as in use.
     weights: Sequence[Sequence[tf.Variable]]  # Each of the model's own weights in its order, as the parts it is in.
     variables: Mapping[str, tf.Variable]  # What a checkpoint holds, by its name there: see `logical_variables`.
@@ -44,6 +45,7 @@ def build_estimator(
     on_graph: Callable[[TrainingGraph], None] | None = None,
     parts: Mapping[int, int] | None = None,
     sharded_files: bool = False,
+    wrapped: Callable[[Any], Any] = lambda optimizer: optimizer,
 ) -> tf.estimator.Estimator:
     """Return an Estimator that trains a clone of `model`, starting from the weights that `model` holds.
 
@@ -51,13 +53,15 @@ def build_estimator(
     before the session starts: hooks given to `train` learn their tensors there. Build and train within
     `keras_classes_kept()`. `steps` is the run's length, over which learning rates decay where the options say so.
     `parts` are the numbers of parts to split weights into, as `ctrkit.layers.shard` takes them; with `sharded_files`
-    each parameter server writes a file of its own into a checkpoint.
+    each parameter server writes a file of its own into a checkpoint. `wrapped` may put the optimizer into another.
 
     Raises `ConfigError` when the model cannot be cloned, or a weight cannot be split.
     """
     parts = split_only(parts or {})
     initial = model.get_weights()
-    converted = _convert(compiled_clone(model, options, steps=steps, parts=parts), config)
+    clone = compiled_clone(model, options, steps=steps, parts=parts)
+    clone.optimizer = wrapped(clone.optimizer)
+    converted = _convert(clone, config)
 
     def model_fn(features: dict[str, tf.Tensor], mode: str, config: Any) -> tf.estimator.EstimatorSpec:
         ids, inputs = features["ids"], features["ids"]
@@ -74,6 +78,7 @@ def build_estimator(
         graph = TrainingGraph(
             loss=spec.loss,
             scores=scores,
+            features=features,
             score=lambda ids: scorer(ids, training=False),
             weights=weights,
             variables=variables,

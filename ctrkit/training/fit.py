@@ -18,7 +18,7 @@ from ctrkit.indexing import FeatureIndex
 from ctrkit.progress import progress
 from ctrkit.records import Records
 from ctrkit.training import nan_batch
-from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint
+from ctrkit.training.checkpoint import BEST, CHECKPOINTS, checkpoints
 from ctrkit.training.early_stopping import EarlyStopping
 from ctrkit.training.estimator import build_estimator, quiet_tensorflow, run_config
 from ctrkit.training.interrupt import StopRequest, stop_requests
@@ -96,16 +96,16 @@ def train(
     """
     options = TrainingOptions() if options is None else options
     run_dir = Path(run_dir).absolute()
-    records = _training_records(model, prepared)
+    records = training_records(model, prepared)
     with locked(run_dir):
         file = RunFile(run_dir)
         facts = facts_of(prepared.fingerprint, records, options)
         check_same_run(file.read(), facts, run_dir)
-        plan = _plan(records, options)
-        state = RunState(_stopping(options, prepared))
+        plan = plan_of(records, options)
+        state = RunState(stopping_of(options, prepared))
         resumed = resume(model, run_dir, state, prepared.fingerprint)
         resumed_from = state.step if resumed else None
-        with _failure_noted(file, state):
+        with failure_noted(file, state):
             if state.step < plan.steps and not (resumed and state.stopping.is_over):
                 if not resumed and options.warm_start is not None:
                     load_weights(model, options.warm_start, fingerprint=prepared.fingerprint)
@@ -120,7 +120,8 @@ def train(
 # --- before ---------------------------------------------------------------------------------------------------------
 
 
-def _training_records(model: tf.keras.Model, prepared: TrainingData) -> Records:
+def training_records(model: tf.keras.Model, prepared: TrainingData) -> Records:
+    """The records to train on. Raises as `train` when there are none, or `model` does not fit them."""
     records = prepared.train
     if records is None or records.rows == 0:
         raise ArtifactError("There are no training rows. Prepare a log first: `ctrkit prepare`.")
@@ -138,12 +139,14 @@ def _training_records(model: tf.keras.Model, prepared: TrainingData) -> Records:
     return records
 
 
-def _plan(records: Records, options: TrainingOptions) -> Plan:
+def plan_of(records: Records, options: TrainingOptions) -> Plan:
+    """The steps that the options ask for."""
     epoch = records.steps_per_epoch(options.batch_size)
     steps = epoch * options.epochs
     steps = steps if options.max_steps is None else min(steps, options.max_steps)
     return Plan(
         steps=steps,
+        batch_size=options.batch_size,
         evaluate_every=options.evaluate_every or max(1, epoch // EVALUATIONS_PER_EPOCH),
         evaluation_batch_size=options.evaluation_batch_size,
         checkpoint_every=options.checkpoint_every,
@@ -151,7 +154,8 @@ def _plan(records: Records, options: TrainingOptions) -> Plan:
     )
 
 
-def _stopping(options: TrainingOptions, prepared: TrainingData) -> EarlyStopping:
+def stopping_of(options: TrainingOptions, prepared: TrainingData) -> EarlyStopping:
+    """What picks the best step. Raises `ConfigError` for a metric that the records do not give."""
     validation = prepared.validation
     if validation is None:
         return EarlyStopping(metric=None, patience=None)
@@ -224,7 +228,7 @@ def _run(
 
 
 @contextmanager
-def _failure_noted(file: RunFile, state: RunState) -> Iterator[None]:
+def failure_noted(file: RunFile, state: RunState) -> Iterator[None]:
     """Write into run.json why a run failed."""
     try:
         yield
@@ -250,7 +254,7 @@ def _finish(
     resumed_from: int | None,
 ) -> TrainingResult:
     best_step = load_weights(model, run_dir, fingerprint=fingerprint)
-    best = Checkpoint(run_dir / BEST, best_step).stamp().state["stopping"]
+    best = checkpoints(run_dir / BEST)[0].stamp().state["stopping"]
     if state.stopping.is_over and state.step < plan.steps:
         reason = "early_stopping"
     else:

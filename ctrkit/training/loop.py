@@ -33,6 +33,7 @@ class Plan:
     """When to do what, in steps."""
 
     steps: int  # Of the whole run.
+    batch_size: int  # Rows of a step.
     evaluate_every: int
     evaluation_batch_size: int  # Rows.
     checkpoint_every: int | None  # None: with each evaluation.

@@ -22,6 +22,7 @@ class RunState:
     seconds: float = 0.0  # Of the run's processes up to the last `count_time`.
     timed_rows: int = 0  # Rows of the steps whose time is known: all but the first of each process.
     timed_seconds: float = 0.0  # Of these steps alone.
+    ledger: dict[str, Any] | None = None  # On a cluster: the batches done; None: the first ones, in order.
     _counted: float = field(default_factory=time.perf_counter, repr=False)
 
     @property
@@ -65,4 +66,4 @@ class RunState:
         self.stopping.restore(kept["stopping"])
 
 
-_PLAIN = ("step", "rows", "loss_sum", "loss_steps", "history", "seconds", "timed_rows", "timed_seconds")
+_PLAIN = ("step", "rows", "loss_sum", "loss_steps", "history", "seconds", "timed_rows", "timed_seconds", "ledger")

@@ -15,6 +15,7 @@ from ctrkit.training.checkpoint import (
     BEST,
     CHECKPOINTS,
     Checkpoint,
+    Stamp,
     check_fingerprint,
     check_shapes,
     newest_whole,
@@ -46,11 +47,18 @@ def load_weights(
     if found is None:
         raise ArtifactError(f"Run {run_dir} has no {which} checkpoint ({folder}). Train it first: `ctrkit train`.")
     checkpoint, stamp = found
-    if fingerprint is not None:
-        check_fingerprint(stamp, fingerprint, folder)
-    check_shapes(stamp, described(model.weights), folder)
-    _restore(model, checkpoint, counts_of(stamp.parts))
+    load_checkpoint(model, checkpoint, stamp, fingerprint=fingerprint)
     return stamp.step
+
+
+def load_checkpoint(
+    model: tf.keras.Model, checkpoint: Checkpoint, stamp: Stamp, *, fingerprint: str | None = None
+) -> None:
+    """Load one checkpoint, whose `stamp` was read before. Raises as `load_weights`."""
+    if fingerprint is not None:
+        check_fingerprint(stamp, fingerprint, checkpoint.directory)
+    check_shapes(stamp, described(model.weights), checkpoint.directory)
+    _restore(model, checkpoint, counts_of(stamp.parts))
 
 
 def described(weights: Sequence[tf.Variable]) -> list[list[Any]]:

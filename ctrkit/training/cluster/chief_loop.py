@@ -1,0 +1,135 @@
+"""The chief's hook: a worker's, and the checkpoints of the whole cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from ctrkit.progress import Progress
+from ctrkit.training.cluster.dispatch import Dispatch
+from ctrkit.training.cluster.worker_loop import WorkerLoop
+from ctrkit.training.estimator import TrainingGraph
+from ctrkit.training.interrupt import StopRequest
+from ctrkit.training.loop import Observer, Plan
+from ctrkit.training.run_state import RunState
+from ctrkit.training.saving import CheckpointWriter
+
+
+class ChiefLoop(WorkerLoop):
+    """Trains as any worker, saves while no update is in flight, and ends the training for all.
+
+    Args:
+        dispatch: the cluster's.
+        plan: when to do what.
+        state: of the run; `step` is the global step.
+        writer: of checkpoints.
+        stop: whether someone asked the run to stop.
+        is_judged_over: whether the evaluations say that it is time to stop.
+        hold_within: seconds that a checkpoint waits for updates in flight.
+        start_progress: begins to show the progress of the rows.
+        observer: told of losses.
+        check_placement: told of the graph before the session starts.
+        ticket_rows: rows of a ticket.
+        more: arguments of `WorkerLoop`.
+    """
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        plan: Plan,
+        state: RunState,
+        *,
+        writer: CheckpointWriter,
+        stop: StopRequest,
+        is_judged_over: Callable[[], bool],
+        hold_within: float,
+        start_progress: Callable[[], Progress],
+        observer: Observer | None,
+        check_placement: Callable[[tf.Graph], None],
+        ticket_rows: int,
+        **more: Any,
+    ) -> None:
+        super().__init__(steps=plan.steps, **more)
+        self._dispatch, self._plan, self._state, self._writer = dispatch, plan, state, writer
+        self._stop, self._is_judged_over, self._hold_within = stop, is_judged_over, hold_within
+        self._start_progress, self._observer, self._check_placement = start_progress, observer, check_placement
+        self._ticket_rows = ticket_rows
+        self._last: float | None = None
+
+    def use(self, graph: TrainingGraph) -> None:
+        super().use(graph)
+        self._writer.use(graph.saver)
+        self._check_placement(graph.loss.graph)
+        self._more_tokens = None if self._synchronous is None else self._synchronous.tokens(self._synchronous.workers)
+
+    def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
+        state = self._state
+        state.step = int(session.run(self._step_variable))
+        self._next_save = self._after(state.step)
+        if self._synchronous is not None:
+            self._dispatch.set_gate(self._next_save)
+        self._dispatch.note(step=state.step, steps=self._plan.steps)
+        self._dispatch.set_ready(state.step)
+        self._progress = self._start_progress()
+        super().after_create_session(session, coord)
+
+    def stepped(self, session: tf.compat.v1.Session, step: int, loss: float, rows: int, dropped: bool) -> None:
+        state = self._state
+        before, state.step = state.step, step
+        state.loss_sum += loss
+        state.loss_steps += 1
+        self._dispatch.note(step=step)
+        self._time(step)
+        if step // self._plan.log_every > before // self._plan.log_every and self._observer is not None:
+            self._observer.on_metrics(step, {**state.report_loss(), **self._rates()})
+        self._progress.advance(max(0, step - before), f"step {step:,}, loss {loss:.4f}")
+        if step >= self._next_save and step < self._plan.steps:
+            self._save(session)
+
+    def is_over(self, step: int) -> bool:
+        return bool(self._stop) or super().is_over(step) or self._is_judged_over()
+
+    def end(self, session: tf.compat.v1.Session) -> None:
+        """All steps are done, or someone stops the run: save once more, and let nobody train on."""
+        with self._dispatch.held(self._hold_within):
+            self._write(session)
+            self._dispatch.finish("stopped" if self._stop else "trained", self._stop.signal_name or "")
+
+    def _save(self, session: tf.compat.v1.Session) -> None:
+        with self._dispatch.held(self._hold_within):
+            self._write(session)
+            self._next_save = self._after(self._state.step)
+            if self._synchronous is not None:
+                self._dispatch.set_gate(self._next_save)
+        self._last = None
+
+    def _write(self, session: tf.compat.v1.Session) -> None:
+        state = self._state
+        state.step = int(session.run(self._step_variable))
+        state.ledger = {**self._dispatch.ledger_state(), "batch_size": self._ticket_rows}
+        state.count_time()
+        self._writer.save(session, state, is_best=False)
+        self._dispatch.note(step=state.step, checkpoint_step=state.step)
+
+    def _after(self, step: int) -> int:
+        every = self._plan.checkpoint_every or self._plan.evaluate_every
+        return min(self._plan.steps, (step // every + 1) * every)
+
+    def _time(self, step: int) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self._state.timed_seconds += now - self._last
+            self._state.timed_rows += (step - self._timed_step) * self._plan.batch_size
+        self._last, self._timed_step = now, step
+
+    def _rates(self) -> dict[str, float]:
+        status = self._dispatch.status()
+        rates = {"samples_per_second": status["cluster"]["samples_per_second"]}
+        for name, row in status["roles"].items():
+            if row["steps"]:
+                rates[f"{name}_samples_per_second"] = row["samples_per_second"]
+                rates[f"{name}_dropped"] = row["dropped"]
+        return rates

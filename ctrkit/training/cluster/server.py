@@ -1,0 +1,27 @@
+"""A parameter server: holds variables until the chief ends the training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ctrkit.training.cluster.dispatch_client import GIVE_UP, DispatchClient
+from ctrkit.training.cluster.heartbeats import Heartbeats
+from ctrkit.training.cluster.options import ClusterOptions
+from ctrkit.training.cluster.session import start_server
+from ctrkit.training.cluster.task import Task
+
+_LINGER = 3.0  # Seconds after the end: the others still close their sessions.
+
+
+def hold_variables(task: Task, find_run: Callable[[], Path], cluster: ClusterOptions) -> None:
+    """Serve variables until the training is over. Raises `TrainingError` when the chief stays away."""
+    server = start_server(task)  # Before anything else: sessions cannot be opened without it.
+    with DispatchClient(find_run(), task.role, task.index, give_up=max(GIVE_UP, cluster.come_up_within)) as client:
+        client.join()
+        with Heartbeats(client, "serving"):
+            client.wait_end()
+            time.sleep(_LINGER)
+        client.leave()
+    del server  # It cannot be stopped; it ends with the process.

@@ -1,0 +1,156 @@
+"""Synchronous training: an update takes the mean of the first gradients that come; later ones are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partialmethod
+from typing import Any, TypeAlias
+from unittest import mock
+
+import tensorflow as tf
+from tensorflow.python.ops import data_flow_ops
+
+_COLLECTION = "ctrkit/synchronous"
+Legacy: TypeAlias = tf.keras.optimizers.legacy.Optimizer
+GradientsAndVariables: TypeAlias = Sequence[tuple[Any, tf.Variable]]
+
+
+@tf.keras.utils.register_keras_serializable("ctrkit")
+class SynchronousOptimizer(Legacy):
+    """Another Keras optimizer behind `tf.compat.v1.train.SyncReplicasOptimizer`, for graphs of an Estimator.
+
+    The chief's update is that of `inner`, given the mean of `aggregated` workers' gradients. The state is that of
+    `inner` as well. What belongs to the current graph is found by `Synchronous.of_graph()`.
+
+    Args:
+        inner: a legacy Keras optimizer.
+        aggregated: gradients in an update.
+        workers: that send gradients; those beyond `aggregated` are backups.
+    """
+
+    _HAS_AGGREGATE_GRAD = True
+
+    def __init__(self, inner: Legacy, aggregated: int, workers: int, name: str = "SynchronousOptimizer") -> None:
+        super().__init__(name)
+        self.inner, self.aggregated, self.workers = inner, aggregated, workers
+        self._track_trackable(inner, "inner")
+
+    @property
+    def iterations(self) -> tf.Variable:
+        return self.inner.iterations
+
+    @iterations.setter
+    def iterations(self, variable: tf.Variable) -> None:
+        self.inner.iterations = variable
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        return list(self.inner.weights)
+
+    def variables(self) -> list[tf.Variable]:
+        return self.weights
+
+    def get_slot_names(self) -> list[str]:
+        return list(self.inner.get_slot_names())
+
+    def get_slot(self, var: tf.Variable, slot_name: str) -> tf.Variable:
+        return self.inner.get_slot(var, slot_name)
+
+    def apply_gradients(self, grads_and_vars: GradientsAndVariables, name: str | None = None, **_: Any) -> tf.Operation:
+        """Send this worker's gradients; returns the operation that ends its step."""
+        step = tf.compat.v1.train.get_global_step()
+        pairs = [(gradient, variable) for gradient, variable in grads_and_vars if gradient is not None]
+        with tf.control_dependencies([_tensor(gradient) for gradient, _ in pairs]):
+            sent_at = step.read_value()  # A gradient sent after the step it belongs to is dropped.
+        with tf.control_dependencies([sent_at]):
+            pairs = [(_scaled(gradient, 1 / self.aggregated), variable) for gradient, variable in pairs]
+        replicas = _SyncReplicas(_Version1(self.inner), self.aggregated, total_num_replicas=self.workers)
+        with _sums():
+            token_taken = replicas.apply_gradients(pairs, global_step=step)
+        with tf.control_dependencies([token_taken]):
+            # A token from a step long past (a slow worker left it) would make the next gradient count as late.
+            begun = tf.identity(step.read_value())
+            assigned = replicas.local_step.assign(begun)
+        tf.compat.v1.add_to_collection(_COLLECTION, Synchronous(replicas, sent_at=sent_at, begun=begun))
+        return tf.group(assigned)
+
+    def get_config(self) -> dict[str, Any]:
+        inner = {"class_name": tf.keras.utils.get_registered_name(type(self.inner)), "config": self.inner.get_config()}
+        return {**super().get_config(), "inner": inner, "aggregated": self.aggregated, "workers": self.workers}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> SynchronousOptimizer:
+        inner = config["inner"]
+        known = tf.keras.utils.get_registered_object(inner["class_name"], custom_objects)
+        kind = known if known is not None else getattr(tf.keras.optimizers.legacy, inner["class_name"])
+        return cls(
+            kind.from_config(inner["config"]), config["aggregated"], config["workers"], name=config["name"]
+        )
+
+
+class Synchronous:
+    """What hooks need of the synchronous step in a graph."""
+
+    def __init__(self, replicas: _SyncReplicas, *, sent_at: tf.Tensor, begun: tf.Tensor) -> None:
+        self._replicas = replicas
+        self.workers: int = replicas.workers
+        self.begun = begun  # int64 scalar: the global step after this one, to which `local_step` is set.
+        self.sent_at = sent_at  # int64 scalar: the global step when this worker's gradients were ready.
+        self.local_step: tf.Variable = replicas.local_step  # The step that the next gradients will belong to.
+
+    @staticmethod
+    def of_graph() -> Synchronous | None:
+        """That of the current graph; None where training is not synchronous."""
+        found = tf.compat.v1.get_collection(_COLLECTION)
+        return found[-1] if found else None
+
+    def hook(self, *, is_chief: bool) -> tf.compat.v1.train.SessionRunHook:
+        """What every worker needs: initialisation, and on the chief the thread that aggregates and updates."""
+        return self._replicas.make_session_run_hook(is_chief, num_tokens=0)
+
+    def tokens(self, count: int) -> tf.Operation:
+        """Let so many waiting workers go on; made while the graph is built."""
+        return self._replicas.get_init_tokens_op(count)
+
+
+class _SyncReplicas(tf.compat.v1.train.SyncReplicasOptimizer):
+    @property
+    def local_step(self) -> tf.Variable:
+        return self._local_step
+
+    @property
+    def workers(self) -> int:
+        return int(self._total_num_replicas)
+
+
+class _Version1(tf.compat.v1.train.Optimizer):
+    """A Keras optimizer as `SyncReplicasOptimizer` wants it; Keras counts the global step itself."""
+
+    def __init__(self, optimizer: Legacy) -> None:
+        super().__init__(use_locking=False, name="Keras")
+        self._optimizer = optimizer
+
+    def apply_gradients(self, grads_and_vars: Any, global_step: Any = None, name: Any = None) -> tf.Operation:
+        return self._optimizer.apply_gradients(list(grads_and_vars))
+
+
+@contextmanager
+def _sums() -> Iterator[None]:
+    """Add gradients up, which are scaled beforehand: TensorFlow's mean of sparse ones divides each row by the number of
+    workers that touched it, so that rare values would learn faster than on one machine."""
+    with ExitStack() as stack:
+        for kind in (data_flow_ops.ConditionalAccumulator, data_flow_ops.SparseConditionalAccumulator):
+            stack.enter_context(mock.patch.object(kind, "__init__", partialmethod(kind.__init__, reduction_type="SUM")))
+        yield
+
+
+def _tensor(gradient: Any) -> tf.Tensor:
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _scaled(gradient: Any, by: float) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        indices = tf.cast(gradient.indices, tf.int64)  # The accumulator knows no other.
+        return tf.IndexedSlices(gradient.values * by, indices, gradient.dense_shape)
+    return gradient * by

@@ -1,0 +1,130 @@
+"""A worker: trains what the chief leases to it, for as long as the chief says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from ctrkit.errors import ConfigError, TrainingError
+from ctrkit.training.cluster.dispatch_client import DispatchClient, Joined
+from ctrkit.training.cluster.heartbeats import Heartbeats
+from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
+from ctrkit.training.cluster.options import ClusterOptions
+from ctrkit.training.cluster.planned import planned
+from ctrkit.training.cluster.session import Share, TrainingSession, start_server
+from ctrkit.training.cluster.task import PS, Task
+from ctrkit.training.cluster.worker_loop import StaleError, WorkerLoop
+from ctrkit.training.fit import TrainingData, training_records
+from ctrkit.training.options import TrainingOptions
+
+DELAY = "CTRKIT_STEP_DELAY"  # "0.5": seconds to sleep in each step, to play a slow machine.
+FRUITLESS = 20  # Sessions lost in a row without one step between them, until the worker gives up.
+_log = logging.getLogger(__name__)
+
+
+def work(
+    model: tf.keras.Model,
+    prepared: TrainingData,
+    run_dir: Path,
+    *,
+    options: TrainingOptions,
+    cluster: ClusterOptions,
+    task: Task,
+) -> None:
+    """Train as worker `task.index` until the chief ends the training.
+
+    Raises:
+        ConfigError: this task was given other options than the chief.
+        IndexMismatchError: or another feature index.
+        TrainingError: the chief, or a parameter server, does not come (back) in time.
+    """
+    training_records(model, prepared)
+    server = start_server(task)
+    with DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint) as client:
+        with Heartbeats(client) as beats:
+            joined = client.join()
+            _check_same(joined, options, cluster)
+            share = Share(**joined.info["share"])
+            placement = planned(
+                model,
+                prepared.index,
+                batch_size=share.batch_size,
+                options=options,
+                ps=task.ps,
+                strategy=cluster.placement,
+            )
+            session = TrainingSession(
+                model,
+                prepared,
+                run_dir,
+                options=options,
+                cluster=cluster,
+                task=task,
+                placement=placement,
+                share=share,
+            )
+            _train_over_losses(session, client, beats, share, cluster, task)
+            client.leave()
+    del server  # It cannot be stopped; it ends with the process.
+
+
+def _train_over_losses(
+    session: TrainingSession,
+    client: DispatchClient,
+    beats: Heartbeats,
+    share: Share,
+    cluster: ClusterOptions,
+    task: Task,
+) -> None:
+    fruitless = 0
+    while True:
+        beats.say("waiting")
+        if client.wait_ready(cluster.come_up_within) is None:
+            return
+        wait_until_up(task.cluster[PS], within=cluster.come_up_within)
+        beats.say("training")
+        loop = WorkerLoop(
+            client,
+            steps=share.steps,
+            explain_nan=session.explain_nan,
+            delay=float(os.environ.get(DELAY, "0")),
+        )
+        try:
+            session.run(loop, client)
+            return
+        except (*TASK_LOST, StaleError) as error:
+            fruitless = 0 if loop.trained else fruitless + 1
+            reason = str(getattr(error, "message", error)).splitlines()[0][:200]
+            if fruitless >= FRUITLESS:
+                raise TrainingError(
+                    f"{task.name} lost its session {fruitless} times in a row without a step between: {reason}. Look at "
+                    "the logs of the chief and of the parameter servers."
+                ) from error
+            _log.warning("Session lost (%s: %s); asking the chief for another.", type(error).__name__, reason)
+        if client.end is not None:
+            return
+        if client.join().end is not None:
+            return
+
+
+def _check_same(joined: Joined, options: TrainingOptions, cluster: ClusterOptions) -> None:
+    if joined.end is not None and not joined.info:
+        return
+    theirs, ours = joined.info["options"], options.to_dict()
+    different = [name for name in ours if theirs.get(name) != ours[name]]
+    for name, value in (("mode", cluster.mode), ("placement", cluster.placement)):
+        if joined.info[name] != value:
+            raise ConfigError(
+                f"The chief trains with cluster.{name}={joined.info[name]!r}, this task got {value!r}. Start all tasks "
+                "with the same words."
+            )
+    if different:
+        name = different[0]
+        raise ConfigError(
+            f"The chief trains with training.{name}={theirs.get(name)!r}, this task got {ours[name]!r}. Start all tasks "
+            "with the same words."
+        )
+
