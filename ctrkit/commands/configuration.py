@@ -10,6 +10,7 @@ from typing import Any
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -48,11 +49,19 @@ def load_config(overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION_BASE):
-            config = hydra.compose("config", overrides=overrides)
+            composed = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+            HydraConfig.instance().set_config(composed)
+            config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            OmegaConf.set_struct(config, True)
             OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
             return config
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, overrides)) from error
+
+
+def typed_overrides() -> list[str]:
+    """The words of the command line that the configuration was last composed with, a verb's own defaults first."""
+    return [str(word) for word in HydraConfig.get().overrides.task]
 
 
 def _explain(error: BaseException, overrides: list[str]) -> str:

@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from ctrkit.commands.verbs import HYDRA_FLAGS, VERBS, Verb
+from ctrkit.commands.verb import Verb
+from ctrkit.commands.verbs import HYDRA_FLAGS, VERBS
 from ctrkit.errors import CtrkitError, did_you_mean
 from ctrkit.version import __version__
 
@@ -33,7 +34,17 @@ def main(argv: list[str] | None = None) -> int:
     if verb is None:
         print(f"error: unknown verb {name!r}.{did_you_mean(name, VERBS)}\n\n{overview()}", file=sys.stderr)
         return EXIT_USAGE
-    if any(word in ("-h", "--help") for word in rest):
+    if verb.verbs and rest and not rest[0].startswith("-"):
+        verbs = {one.name.split()[1]: one for one in verb.verbs}
+        inner, *rest = rest
+        if inner not in verbs:
+            print(
+                f"error: ctrkit {name}: unknown verb {inner!r}.{did_you_mean(inner, verbs)}\n\n{teach(verb)}",
+                file=sys.stderr,
+            )
+            return EXIT_USAGE
+        verb = verbs[inner]
+    if verb.verbs or any(word in ("-h", "--help") for word in rest):
         print(teach(verb))
         return 0
     return _run(verb, rest)
@@ -45,9 +56,9 @@ def _run(verb: Verb, arguments: list[str]) -> int:
     try:
         from ctrkit.commands.configuration import load_config, run_under_hydra
 
-        function = importlib.import_module(f"ctrkit.commands.{verb.name}").run
+        function = importlib.import_module(verb.module).run
         if any(word.split("=")[0] in HYDRA_FLAGS for word in arguments):
-            run_under_hydra(function, arguments)
+            run_under_hydra(function, [*verb.defaults, *arguments])
         else:
             function(load_config([*verb.defaults, *arguments]))
     except CtrkitError as error:
@@ -89,15 +100,22 @@ def overview() -> str:
 
 def teach(verb: Verb) -> str:
     """The text of `ctrkit VERB --help`."""
-    keys = "\n".join(f"  {key:<34}{meaning}" for key, meaning in verb.keys.items())
-    examples = "\n".join(f"  {example}" for example in verb.examples)
-    groups = "\n".join(f"  {group + '=':<14}{', '.join(names)}" for group in verb.groups if (names := choices(group)))
-    return (
-        f"ctrkit {verb.name}: {verb.summary}\n\n{verb.text}\n\nexamples\n{examples}\n\nkeys\n{keys}\n\n"
-        f"choices\n{groups}\n\n"
+    parts = [f"ctrkit {verb.name}: {verb.summary}", verb.text]
+    if verb.verbs:
+        width = 2 + max(len(one.name) for one in verb.verbs)
+        parts.append("verbs\n" + "\n".join(f"  {one.name:<{width}}{one.summary}" for one in verb.verbs))
+    parts.append("examples\n" + "\n".join(f"  {example}" for example in verb.examples))
+    if verb.verbs:
+        return "\n\n".join([*parts, f"`ctrkit {verb.name} VERB --help` teaches one of them, with its keys."])
+    parts.append("keys\n" + "\n".join(f"  {key:<34}{meaning}" for key, meaning in verb.keys.items()))
+    parts.append(
+        "choices\n" + "\n".join(f"  {f'{g}=':<14}{', '.join(names)}" for g in verb.groups if (names := choices(g)))
+    )
+    parts.append(
         "Any key of the configuration can be overridden; `--cfg job` prints it without running, `--multirun` runs a\n"
         "comma-separated list of values side by side. A folder ./conf of your own is searched after ctrkit's."
     )
+    return "\n\n".join(parts)
 
 
 def choices(group: str) -> list[str]:

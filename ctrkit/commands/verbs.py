@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from ctrkit.commands.cluster_verbs import CLUSTER
+from ctrkit.commands.verb import RUN, WHERE, Verb
 
 # Words that hand the command line to Hydra itself.
 HYDRA_FLAGS = (
@@ -20,25 +21,6 @@ HYDRA_FLAGS = (
     "--config-dir",
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Verb:
-    """A word of the command line; `ctrkit/commands/<name>.py` holds its `run(config)`."""
-
-    name: str
-    summary: str
-    text: str
-    examples: tuple[str, ...]
-    keys: dict[str, str]
-    groups: tuple[str, ...] = ("experiment",)
-    defaults: tuple[str, ...] = field(default=())  # Overrides that come before the user's.
-
-
-_WHERE = {
-    "experiment=NAME": "the settings to start from; see the list below",
-    "work_dir=DIR": "where everything of the experiment lies (artifacts/NAME)",
-}
-_RUN = {"run=NAME": "a run's folder under work_dir/runs; by default the latest"}
 
 _ALL = (
     Verb(
@@ -69,7 +51,7 @@ _ALL = (
             "ctrkit prepare schema=my_schema data=files data.path='logs/*.csv' data.split.by=time name=mine",
         ),
         keys={
-            **_WHERE,
+            **WHERE,
             "data.path=FILES": "a file, a list, or a pattern; TSV, CSV (also .gz) or Parquet",
             "data.split.by=random|time|order": "which rows are held out",
             "data.split.validation=SHARE": "share of rows for early stopping",
@@ -92,8 +74,9 @@ _ALL = (
             "ctrkit train experiment=criteo model._target_=my_project.models.my_model",
         ),
         keys={
-            **_WHERE,
+            **WHERE,
             "model=NAME": "a model of the zoo; model._target_=pkg.function for your own",
+            "training=async_ps|sync_ps": "on parameter servers, where a scheduler sets TF_CONFIG",
             "training.batch_size=N": "rows per step",
             "training.epochs=N": "passes over the training part",
             "training.max_steps=N": "stop after so many steps",
@@ -103,12 +86,13 @@ _ALL = (
         },
         groups=("experiment", "model", "training", "data", "tracking"),
     ),
+    CLUSTER,
     Verb(
         name="evaluate",
         summary="a trained run on held-out rows: AUC, log loss, calibration, with plots",
         text="Scores a part of the records with the run's best weights; figures go to the run's folder and to MLflow.",
         examples=("ctrkit evaluate experiment=criteo", "ctrkit evaluate experiment=criteo part=validation"),
-        keys={**_WHERE, **_RUN, "part=test|validation|train": "which rows (test)"},
+        keys={**WHERE, **RUN, "part=test|validation|train": "which rows (test)"},
     ),
     Verb(
         name="export",
@@ -118,7 +102,7 @@ _ALL = (
             "once, candidates many) and `named`, readable by TensorFlow Serving; logs it to MLflow as a model."
         ),
         examples=("ctrkit export experiment=criteo", "ctrkit export experiment=criteo export.buckets=[1,100,500]"),
-        keys={**_WHERE, **_RUN, "export.buckets=[N,..]": "batch sizes to warm up"},
+        keys={**WHERE, **RUN, "export.buckets=[N,..]": "batch sizes to warm up"},
         groups=("experiment", "export"),
     ),
     Verb(
@@ -126,7 +110,7 @@ _ALL = (
         summary="the same rows through Keras, the SavedModel and a live server: equal or fail",
         text="Replays real rows through every path and bounds the largest difference of two scores by 1e-5.",
         examples=("ctrkit verify experiment=criteo", "ctrkit verify experiment=criteo verify.rows=20000"),
-        keys={**_WHERE, **_RUN, "verify.rows=N": "rows to replay (1,000); 0 for all", "part=test": "which rows"},
+        keys={**WHERE, **RUN, "verify.rows=N": "rows to replay (1,000); 0 for all", "part=test": "which rows"},
     ),
     Verb(
         name="serve",
@@ -137,8 +121,8 @@ _ALL = (
         ),
         examples=("ctrkit serve experiment=criteo", "ctrkit serve experiment=criteo serving.port=0"),
         keys={
-            **_WHERE,
-            **_RUN,
+            **WHERE,
+            **RUN,
             "serving.port=N": "gRPC port (8500); 0 takes a free one",
             "serving.host=ADDRESS": "127.0.0.1 unless told otherwise",
             "serving.workers=N": "threads that answer requests",
@@ -157,7 +141,7 @@ _ALL = (
             "ctrkit rank experiment=criteo serving.request=request.json serving.target=127.0.0.1:8500",
         ),
         keys={
-            **_WHERE,
+            **WHERE,
             "serving.request=FILE": 'JSON: {"user": {..}, "context": {..}, "ads": [{..}, ..]} of raw values by column',
             "serving.target=HOST:PORT": "a server; by default the one that `ctrkit serve` started",
             "serving.ads=N": "candidates taken from the log (100)",

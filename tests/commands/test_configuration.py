@@ -40,6 +40,8 @@ def test_every_choice_composes(group: str, name: str) -> None:
     assert callable(get_object(config.model._target_))
     make(config.training)
     make(config.export)
+    make(config.cluster)
+    make(config.manifest)
 
 
 def test_a_mistyped_key_is_told_the_nearest() -> None:
@@ -73,7 +75,13 @@ def test_a_folder_conf_of_the_user_adds_choices(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("group", "name"),
-    [("training", "local"), ("export", "default"), *(("model", m) for m in choices("model") if m != "custom")],
+    [
+        ("training", "local"),
+        ("export", "default"),
+        ("cluster", "local"),
+        ("manifest", "kubeflow"),
+        *(("model", m) for m in choices("model") if m != "custom"),
+    ],
 )
 def test_every_option_of_a_target_can_be_overridden_by_name(group: str, name: str) -> None:
     config = load_config([f"{group}={name}"])[group]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ctrkit.training.cluster.model_shapes import describe_weights, weight_shapes
     from ctrkit.training.cluster.options import ClusterOptions
     from ctrkit.training.cluster.placement import Plan, check, plan
-    from ctrkit.training.cluster.placement_table import comparison
+    from ctrkit.training.cluster.placement_table import comparison, split_variables
     from ctrkit.training.cluster.shard import Item, Shard
 
 _HOMES = {
@@ -27,6 +27,7 @@ _HOMES = {
     "items_of": "items",
     "plan": "placement",
     "slots_of": "items",
+    "split_variables": "placement_table",
     "tf_configs": "manifest",
     "tfjob": "manifest",
     "weight_shapes": "model_shapes",
@@ -45,6 +46,7 @@ __all__ = [
     "items_of",
     "plan",
     "slots_of",
+    "split_variables",
     "tf_configs",
     "tfjob",
     "weight_shapes",

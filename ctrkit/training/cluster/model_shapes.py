@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ctrkit.layers import FieldEmbeddings, SidedDense
+from ctrkit.layers import FieldEmbeddings
+from ctrkit.layers.shard import splittable
 from ctrkit.optimizers import is_table
 from ctrkit.training.cluster.items import WeightShape
 from ctrkit.training.keras_classes import keras_classes_kept
-
-_KERNELS = (tf.keras.layers.Dense, SidedDense)  # Layers whose kernel can be split by rows.
 
 
 def weight_shapes(build: Callable[[], tf.keras.Model]) -> list[WeightShape]:
@@ -26,27 +25,26 @@ def weight_shapes(build: Callable[[], tf.keras.Model]) -> list[WeightShape]:
 
 def describe_weights(model: tf.keras.Model) -> list[WeightShape]:
     """Describe the weights of a model, in its order."""
-    owners = {id(weight): layer for layer in _layers(model) for weight in layer.weights}
-    return [_describe(weight, owners.get(id(weight))) for weight in model.weights]
+    tables = {id(layer.table): layer for layer in _layers(model) if isinstance(layer, FieldEmbeddings)}
+    can_be_split = splittable(model)
+    return [
+        WeightShape(
+            name=weight.name.removesuffix(":0"),
+            shape=tuple(int(size) for size in weight.shape),
+            is_table=is_table(weight),
+            splittable=place in can_be_split,
+            fields=_fields(tables[id(weight)]) if id(weight) in tables else None,
+        )
+        for place, weight in enumerate(model.weights)
+    ]
 
 
-def _describe(weight: tf.Variable, layer: tf.keras.layers.Layer | None) -> WeightShape:
-    fields = None
-    splittable = isinstance(layer, _KERNELS) and weight is layer.kernel
-    if isinstance(layer, FieldEmbeddings) and weight is layer.table:
-        places = sorted((*layer.layout.user, *layer.layout.item), key=lambda place: place.offset)
-        fields, splittable = tuple(place.name for place in places), True
-    elif isinstance(layer, tf.keras.layers.Embedding):
-        splittable = True
-    return WeightShape(
-        name=weight.name.removesuffix(":0"),
-        shape=tuple(int(size) for size in weight.shape),
-        is_table=is_table(weight),
-        splittable=splittable,
-        fields=fields,
-    )
+def _fields(layer: FieldEmbeddings) -> tuple[str, ...]:
+    """The fields whose rows the layer's table holds, in the order of their rows."""
+    places = sorted((*layer.layout.user, *layer.layout.item), key=lambda place: place.offset)
+    return tuple(place.name for place in places)
 
 
 def _layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    """All layers that hold weights of their own, those of models inside the model among them."""
-    return [layer for layer in model._flatten_layers() if not isinstance(layer, tf.keras.Model)]
+    """All layers, those of models inside the model among them."""
+    return list(model._flatten_layers())
