@@ -25,7 +25,9 @@ def run(config: DictConfig) -> None:
     """Print and draw the placements, and say what to do next."""
     options = make(config.cluster)
     prepared = prepare_log(config)
-    items = model_items(config, prepared, make(config.training))
+    training = make(config.training)
+    rows = -(-training.batch_size // options.aggregated(options.workers))  # Of one worker's part of a step.
+    items = model_items(config, prepared, training, rows=rows)
     plans = compare(items, options.ps)
     name = str(config.model.get("_target_", "model")).replace(":", ".").rsplit(".", 1)[-1]
     describe(name, items, plans)
@@ -35,14 +37,17 @@ def run(config: DictConfig) -> None:
     say(f"next: ctrkit cluster train {hint(config)} cluster.ps={options.ps}")
 
 
-def model_items(config: DictConfig, prepared: Prepared, training: TrainingOptions) -> list[Item]:
-    """The configured model's variables, with the sizes of their optimizer slots; nothing is allocated."""
+def model_items(config: DictConfig, prepared: Prepared, training: TrainingOptions, *, rows: int) -> list[Item]:
+    """The configured model's variables with their optimizer slots, and what `rows` of a step read of them.
+
+    Nothing is allocated.
+    """
     from ctrkit.training.cluster import items_of, slots_of, weight_shapes
 
     return items_of(
         weight_shapes(lambda: build(config, prepared)),
         prepared.index,
-        batch_size=training.batch_size,
+        batch_size=rows,
         table_slots=slots_of(training.table_optimizer, training.table_options),
         dense_slots=slots_of(training.dense_optimizer, training.dense_options),
     )

@@ -61,13 +61,3 @@ class ClusterOptions:
                 f"cluster.backups is {self.backups} of {workers} workers: at least one has to count. Take fewer."
             )
         return workers - self.backups if self.mode == SYNC else 1
-        if self.backups >= self.workers:
-            raise ConfigError(
-                f"cluster.backups is {self.backups} of {self.workers} workers, the chief among them: no gradient "
-                f"would be left to wait for. Type cluster.backups={self.workers - 1} or less, or more cluster.workers."
-            )
-        if self.backups and self.mode == "async":
-            raise ConfigError(
-                f"cluster.backups is {self.backups}, but asynchronous workers wait for nobody. Type training=sync_ps, "
-                "or cluster.backups=0."
-            )
