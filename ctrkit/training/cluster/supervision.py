@@ -21,7 +21,7 @@ from ctrkit.training.cluster.stopping import Grace, stop
 from ctrkit.training.cluster.usage import Usage
 
 TICK = 0.2  # Seconds between two looks; the end of a process and a signal wake at once.
-LOOK_EVERY = 1.0  # Seconds between two looks at who has come up, and between two pictures.
+SHOW_EVERY = 1.0  # Seconds between two pictures.
 FOLLOW_WITHIN = 2.0  # Seconds in which the consequences of a failure show, or that the chief was done all the same.
 
 
@@ -62,7 +62,7 @@ class Supervision:
         self._done: dict[str, Exit] = {}  # Role -> how it ended, if nobody starts it again.
         self._last: dict[str, Failure] = {}
         self._usage = {role: Usage() for role in self._processes}
-        self._begun, self._looked, self._phase = time.monotonic(), 0.0, "training"
+        self._begun, self._shown, self._phase = time.monotonic(), 0.0, "training"
 
     def run(self) -> dict[str, str]:
         """Returns how each role ended; raises as `LocalCluster.run` says."""
@@ -99,7 +99,8 @@ class Supervision:
         if self._signals.first is not None:
             raise KeyboardInterrupt
         for process in self._departed():
-            self._took_leave(process)
+            if process.departed:  # Else it was seen to while another's failure was.
+                self._took_leave(process)
         if self._phase == "training":
             self._look()
         for role in [role for role, due in self._due.items() if due <= time.monotonic()]:
@@ -111,9 +112,9 @@ class Supervision:
         self._wake.wait(TICK)
         self._wake.clear()
         now = time.monotonic()
-        if self._screen is not None and now - self._looked >= LOOK_EVERY:
-            self._looked = now
-            self._screen.show(None if self._poll is None else self._poll.last[1], self._rows(), now - self._begun)
+        if now - self._shown >= SHOW_EVERY:
+            self._shown = now
+            self._show()
 
     def _departed(self) -> list[RoleProcess]:
         """Those whose end was not seen to yet, in the order in which they ended."""
@@ -142,14 +143,20 @@ class Supervision:
         # What a role says after another one died may be its way of missing that one.
         consequence = self._incident.begun_by_another(role)
         self._incident.add(failure)
+        verdict = ""
         if explained(status, list(failure.tail)) and not consequence:
-            if role != CHIEF and self._chief_ends_well():
-                return
-            raise TrainingError(self._story("Its own error is no accident: it was not started again."))
-        if not self._again(role):
-            why = f"{role} had its {self._policy.times} restarts within {self._policy.within:g} s."
-            raise TrainingError(self._story(why if self._policy.times else ""))
-        if role == CHIEF:  # Those that took the training to be over are needed again.
+            verdict = "Its own error is no accident: it was not started again."
+        elif self._again(role):
+            self._bring_back_others(role)
+            return
+        elif self._policy.times:
+            verdict = f"{role} had its {self._policy.times} restarts within {self._policy.within:g} s."
+        if role == CHIEF or not self._chief_ends_well():
+            raise TrainingError(self._story(verdict))
+
+    def _bring_back_others(self, role: str) -> None:
+        """With the chief come those that took the training to be over."""
+        if role == CHIEF:
             for other in list(self._done):
                 self._restarts[other].count += 1
                 self._due[other] = self._due[role]
@@ -235,6 +242,12 @@ class Supervision:
             hurry=lambda: self._signals.count > before,
             wait=self._pause,
         )
+        self._show()
+
+    def _show(self) -> None:
+        if self._screen is not None:
+            status = None if self._poll is None else self._poll.last[1]
+            self._screen.show(status, self._rows(), time.monotonic() - self._begun)
 
     def _tell(self, text: str) -> None:
         if self._screen is not None:

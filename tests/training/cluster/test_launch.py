@@ -62,9 +62,15 @@ SHORT = Grace(finish=2.0, checkpoint=2.0, terminate=0.5)
 def play(tmp_path: Path) -> Callable[..., LocalCluster]:
     """A cluster of two training tasks, a parameter server and an evaluator, all playing the given script."""
 
-    def build(script: str, **options: Any) -> LocalCluster:
+    def build(script: str, **changes: Any) -> LocalCluster:
         (tmp_path / "player.py").write_text(PLAYER + script.replace("OTHERS", "['ps-0', 'worker-0', 'evaluator-0']"))
-        options = {"workers": 2, "ps": 1, "evaluator": True, "restarts": QUICK, "grace": SHORT} | options
+        options: dict[str, Any] = {
+            "workers": 2,
+            "ps": 1,
+            "evaluator": True,
+            "restarts": QUICK,
+            "grace": SHORT,
+        } | changes
         options["env"] = {"PLAYED_IN": str(tmp_path)} | options.get("env", {})
         return LocalCluster([sys.executable, str(tmp_path / "player.py")], log_dir=tmp_path / "logs", **options)
 
@@ -343,8 +349,8 @@ if role == "ps-0":
 if role == "worker-0":  # A grandchild that leaves the session, and drops what marks it.
     grandchild = subprocess.Popen(["sleep", "600"], start_new_session=True, env={"PATH": os.environ["PATH"]})
     (here / "starts-grandchild").write_text(str(grandchild.pid))
-    orphan = subprocess.Popen([sys.executable, "-c", "import os, time\\nif os.fork(): os._exit(0)\\ntime.sleep(600)"], start_new_session=True)
-    orphan.wait()
+    forking = "import os, time\\nif os.fork(): os._exit(0)\\ntime.sleep(600)"  # A daemon: nobody's child any more.
+    subprocess.run([sys.executable, "-c", forking], start_new_session=True)
 if role == "chief-0":
     def checkpoint(*_):
         time.sleep(0.5)
@@ -380,11 +386,8 @@ def launcher(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
 def assert_nothing_is_left(folder: Path, within: float) -> None:
     until(lambda: living(all_started(folder)) == [], within)
     here = str(folder)
-    left = []
-    for process in psutil.process_iter(["environ"]):
-        if (process.info["environ"] or {}).get("PLAYED_IN") == here:
-            left.append(process)
-    assert left == []
+    environments = [process.info["environ"] or {} for process in psutil.process_iter(["environ"])]
+    assert [found for found in environments if found.get("PLAYED_IN") == here] == []
     for addresses in json.loads((folder / "ports-ps-0").read_text()).values():
         for address in addresses:
             with socket.socket() as free:
