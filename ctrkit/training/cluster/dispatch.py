@@ -17,7 +17,7 @@ from typing import Any
 from ctrkit.errors import TrainingError
 from ctrkit.training.cluster.dispatch_options import DispatchOptions
 from ctrkit.training.cluster.ledger import Ledger
-from ctrkit.training.cluster.member import Member, Permit
+from ctrkit.training.cluster.member import STARTING, TRAINING, Member, Permit
 from ctrkit.training.cluster.process_identity import Process
 from ctrkit.training.cluster.roster import LOOK_EVERY, Roster
 
@@ -81,16 +81,19 @@ class Dispatch:
         with self._lock:
             self._ready = None
 
-    def restart_generation(self, ledger_state: Mapping[str, Any], step: int) -> int:
+    def restart_generation(self, ledger_state: Mapping[str, Any], step: int, *, ready: bool = True) -> int:
         """Forget what was done since the state that the chief restored, as of `step`; returns the new generation.
 
-        Every worker is told "stale" and has to join again; the cluster is ready at once. Permits stay out until their
-        holders ask again: `held` still waits for them.
+        Every worker is told "stale" and has to join again; the cluster is ready at once, or with `ready=False` at the
+        next `set_ready`. Permits stay out until their holders ask again: `held` still waits for them.
         """
         with self._lock:
             self._ledger = self._ledger.restored(ledger_state)
             self.generation += 1
-            self.set_ready(step)
+            if ready:
+                self.set_ready(step)
+            else:
+                self.set_not_ready()
             self._changed()
             _log.warning("Went back to step %s: generation %d.", f"{step:,}", self.generation)
             return self.generation
@@ -184,12 +187,19 @@ class Dispatch:
                 self._quiet.notify_all()
             return {"generation": self.generation, "info": self._info, "ready": self._ready, "end": self.end}
 
-    def wait_ready(self, role: str, index: int, incarnation: str, wait: float) -> dict[str, Any]:
-        """The step at which the variables are; or the end; or neither yet."""
+    def wait_ready(self, role: str, index: int, incarnation: str | None, wait: float) -> dict[str, Any]:
+        """The step at which the variables are; or the end; or neither yet. Says whether the asking role has joined."""
         with self._lock:
             self._wait_go(lambda: self._ready is not None or self.end is not None, wait)
-            self._roster.incarnation(role, index, incarnation)
-            return {"generation": self.generation, "ready": self._ready, "end": self.end}
+            joined = incarnation is None or self._roster.incarnation(role, index, incarnation) is not None
+            replaced = incarnation is not None and self._roster.was_replaced(role, index, incarnation)
+            return {
+                "generation": self.generation,
+                "ready": self._ready,
+                "end": self.end,
+                "joined": joined,
+                "replaced": replaced,
+            }
 
     def lease(self, role: str, index: int, incarnation: str, generation: int) -> dict[str, Any]:
         """Tickets to train, or "wait", "done", "stale", "replaced"."""
@@ -202,8 +212,12 @@ class Dispatch:
             if self._ready is None:
                 return {"answer": WAIT}
             self._look()
+            if self._holds and self._is_idle(member):
+                return {"answer": WAIT}  # Else it would begin a step inside the hold.
             lease = self._ledger.lease(member.name)
+            member.starves = lease is None
             if lease is None:
+                self._quiet.notify_all()
                 return {"answer": DONE if self._ledger.complete else WAIT}
             return {"answer": "lease", "lease": [lease.first, lease.count]}
 
@@ -245,7 +259,9 @@ class Dispatch:
                 return {"answer": refusal}
             if self._closed or not decided():
                 return {"answer": AGAIN}
-            member.permit = Permit(time.monotonic(), thread)
+            member.permit = Permit(time.monotonic(), thread, generation)
+            if member.state == STARTING:
+                member.state = TRAINING
             return {"answer": GO}
 
     def heartbeat(
@@ -338,7 +354,14 @@ class Dispatch:
         return thread is None and self._gate is not None and step is not None and step >= self._gate
 
     def _in_flight(self, thread: int) -> bool:
-        return any(member.permit is not None and member.permit.thread != thread for member in self._roster)
+        permits = [(member, member.permit) for member in self._roster if member.permit is not None]
+        return any(permit.thread != thread and not self._is_idle(member) for member, permit in permits)
+
+    def _is_idle(self, member: Member) -> bool:
+        """Whether its permit is not in use: its step waits for a batch, and there is none on the way."""
+        if member.permit is None or member.permit.generation != self.generation:
+            return False
+        return member.starves and not self._ledger.held_by(member.name)
 
     def _wait_go(self, condition: Callable[[], bool], seconds: float) -> None:
         self._go.wait_for(lambda: self._closed or condition(), min(seconds, self.options.longest_poll))

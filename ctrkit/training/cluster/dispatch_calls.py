@@ -65,7 +65,7 @@ class RemoteCalls:
         Raises `TrainingError` after `give_up` seconds without an answer, and `TrainingOver`.
         """
         patience = self._give_up if give_up is None else give_up
-        asked = time.monotonic()
+        failing_since: float | None = None
         wait, reason = SHORTEST_WAIT, "no chief has written it yet"
         while True:
             address, channel = self._connected()
@@ -80,11 +80,12 @@ class RemoteCalls:
                     reason = str(error)
             if self._closed:
                 raise TrainingError(f"The client of the chief of {self._run_dir} was closed.")
-            if time.monotonic() - asked > patience:
+            failing_since = time.monotonic() if failing_since is None else failing_since
+            self._look_up()
+            if time.monotonic() - failing_since >= patience:
                 raise self._no_answer(patience, reason)
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
-            self._look_up()
 
     def close(self) -> None:
         """End the calls that wait."""

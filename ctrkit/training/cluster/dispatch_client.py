@@ -155,7 +155,11 @@ class DispatchClient:
                 answer = {"end": over.end, "ready": None}
             if self._ended(answer["end"]) is not None:
                 return None
-            if answer["ready"] is not None:
+            if answer["replaced"]:
+                raise self._replaced()
+            if not answer["joined"]:  # The chief was started again meanwhile.
+                self.join()
+            elif answer["ready"] is not None:
                 self.generation = answer["generation"]
                 return int(answer["ready"])
             if time.monotonic() >= until:
@@ -171,7 +175,8 @@ class DispatchClient:
     def leases(self) -> Iterator[tuple[int, int]]:
         """Yield `(first ticket, count)`, waiting where there may be more; `leases_ended` tells why it stopped.
 
-        Bound to the last `join`: after the next one it ends. For `Records.leased`.
+        Bound to the last `join`: after the next one it ends. For `Records.leased`. It waits for the caller's own
+        tickets too, so acknowledge what was trained before asking for more.
         """
         incarnation, generation, abandoned = self._incarnation, self.generation, self._abandoned
         self.leases_ended = None
@@ -226,10 +231,7 @@ class DispatchClient:
                 self._ended(over.end)
                 return STOP
             if answer == REPLACED:
-                raise TrainingError(
-                    f"{self.name} was started a second time, and the new process took its place: this one (pid "
-                    f"{os.getpid()}) ends. If that was not meant, look who starts it twice."
-                )
+                raise self._replaced()
             if answer != AGAIN:
                 return str(answer)
             tickets, values = [], {}
@@ -305,6 +307,12 @@ class DispatchClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _replaced(self) -> TrainingError:
+        return TrainingError(
+            f"{self.name} was started a second time, and the new process took its place: this one (pid {os.getpid()}) "
+            "ends. If that was not meant, look who starts it twice."
+        )
 
     def _lease(self, incarnation: str | None, generation: int) -> Lease | str:
         try:

@@ -12,7 +12,8 @@ from ctrkit.training.cluster.process_identity import Process
 STEPS_KEPT = 20  # For the median time of a step: a pause for a checkpoint does not show in it.
 ENOUGH_STEPS = 3  # Fewer say nothing about a worker's pace.
 RATE_OVER = 10.0  # Seconds that steps/s and samples/s look back.
-LOST, FINISHED, SLOW, TRAINING, WAITING = "lost", "finished", "slow", "training", "waiting"  # States for a screen.
+# States for a screen; roles may name others, such as "saving" or "evaluating".
+STARTING, TRAINING, WAITING, SLOW, LOST = "starting", "training", "waiting", "slow", "lost"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Permit:
 
     since: float
     thread: int | None  # Of the chief's own process; None: another process.
+    generation: int
 
 
 @dataclass
@@ -32,12 +34,13 @@ class Member:
     heard: float
     process: Process | None = None
     incarnation: str | None = None  # Of the process, or of its session; None: heard of, but it has not joined.
-    state: str = "starting"  # What it says of itself.
+    state: str = STARTING  # What it says of itself.
     stats: dict[str, Any] = field(default_factory=dict)  # The newest values that it reported.
     lost: bool = False
     trains: bool = False  # It asked for tickets or steps: once lost it must join again, as its tickets went to others.
     left: str | None = None  # The state in which it left.
     permit: Permit | None = None
+    starves: bool = False  # Its input waits for tickets, so a permit that it has is not used.
     kept_waiting: bool = False  # Blocked by a hold, a gate, or a chief that is not ready.
     steps: int = 0
     samples: int = 0
@@ -54,8 +57,8 @@ class Member:
     def join(self, incarnation: str, process: Process, now: float) -> None:
         """Start anew: another process, or another session of the same."""
         self.incarnation, self.process, self.heard = incarnation, process, now
-        self.lost, self.left, self.permit, self.kept_waiting = False, None, None, False
-        self.state, self.is_first_step = "starting", True
+        self.lost, self.left, self.permit, self.kept_waiting, self.starves = False, None, None, False, False
+        self.state, self.is_first_step = STARTING, True
         self.seconds.clear()
 
     def end_step(self, now: float, stats: dict[str, Any], dropped: int) -> None:

@@ -31,6 +31,7 @@ class Roster:
         self._lost_after, self._slow_factor = lost_after, slow_factor
         self._on_lost, self._clock = on_lost, clock
         self._looked = clock()
+        self._this = Process.this()
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -77,8 +78,8 @@ class Roster:
         self._looked = now
         found = False
         for member in self:
-            if member.lost or member.left is not None:
-                continue
+            if member.lost or member.left is not None or member.process == self._this:
+                continue  # The process that asks is there, also when a long evaluation keeps it silent.
             silent = now - member.heard
             gone = member.process is not None and member.process.is_gone
             if gone or silent > self._lost_after:
