@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def run(config: DictConfig) -> None:
-    """Train and say what to do next."""
+    """Train and say what to do next; as a task of a cluster, do that task's part."""
+    from ctrkit.commands.train_task import run_task, task_of
+
+    task = task_of(config)
+    if task is not None:
+        run_task(config, task)
+        return
     train_run(config)
     say(f"next: ctrkit evaluate {hint(config)}")
 
@@ -38,7 +44,13 @@ def train_run(config: DictConfig) -> tuple[Path, TrainingResult]:
         tracker.log_params(resolved)
         tracker.log_index(prepared.index)
         result = train(model, prepared, run_dir, options=make(config.training), observer=tracker)
-        _log(tracker, run_dir, result)
+        log_result(tracker, run_dir, result)
+    show_result(run_dir, result)
+    return run_dir, result
+
+
+def show_result(run_dir: Path, result: TrainingResult) -> None:
+    """Say what became of a run."""
     say(
         table(
             [
@@ -49,10 +61,9 @@ def train_run(config: DictConfig) -> tuple[Path, TrainingResult]:
             ]
         )
     )
-    return run_dir, result
 
 
-def _log(tracker: Run, run_dir: Path, result: TrainingResult) -> None:
+def log_result(tracker: Run, run_dir: Path, result: TrainingResult) -> None:
     """The training's figures that have no step, and its learning curve."""
     from ctrkit.analysis import learning_curve_figure
 

@@ -18,7 +18,7 @@ from ctrkit.errors import ConfigError
 from ctrkit.layers.shard import logical_weights, pieces, shard, split_only
 from ctrkit.losses import LogLoss
 from ctrkit.optimizers import build_optimizer
-from ctrkit.training.logical import logical_variables
+from ctrkit.training.logical import check_holds, logical_variables
 from ctrkit.training.options import TrainingOptions
 from ctrkit.training.stepwise_randomness import draw_by_step
 
@@ -75,6 +75,9 @@ def build_estimator(
         scorer = tf.keras.Model(ids, scores)  # The converter keeps its clone to itself; this shares its layers.
         weights = logical_weights(scorer.weights, parts)
         variables = logical_variables(weights, converted.optimizer(), tf.compat.v1.train.get_global_step())
+        restored = tf.train.latest_checkpoint(config.model_dir) if config.is_chief else None
+        if restored is not None:
+            check_holds(restored, variables)
         graph = TrainingGraph(
             loss=spec.loss,
             scores=scores,
@@ -203,12 +206,14 @@ def _scaffold(graph: TrainingGraph, initial: list[np.ndarray]) -> tf.compat.v1.t
     weights = {id(part) for parts in graph.weights for part in parts}
     kept = {id(variable) for variable in graph.variables.values()}
     all_variables = tf.compat.v1.global_variables()
+    # By its collection: where an Estimator joins scaffolds of a distribution strategy it takes a tensor for a bool.
+    tf.compat.v1.add_to_collection(
+        tf.compat.v1.GraphKeys.READY_FOR_LOCAL_INIT_OP,
+        tf.compat.v1.report_uninitialized_variables([one for one in all_variables if id(one) in kept]),
+    )
     return tf.compat.v1.train.Scaffold(
         init_op=tf.compat.v1.variables_initializer([one for one in all_variables if id(one) not in weights]),
         init_fn=lambda _, session: _assign(session, graph.weights, initial),
-        ready_for_local_init_op=tf.compat.v1.report_uninitialized_variables(
-            [one for one in all_variables if id(one) in kept]
-        ),
         local_init_op=tf.group(
             tf.compat.v1.train.Scaffold.default_local_init_op(),
             tf.compat.v1.variables_initializer([one for one in all_variables if id(one) not in kept]),

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.atomic import write_json
-from ctrkit.errors import TrainingError
+from ctrkit.errors import CtrkitError, TrainingError
 from ctrkit.progress import progress
 from ctrkit.training.checkpoint import CHECKPOINTS, checkpoints
 from ctrkit.training.cluster.chief_loop import ChiefLoop
@@ -70,6 +70,7 @@ class Chief:
     ) -> None:
         self._model, self._prepared, self._run_dir = model, prepared, run_dir
         self._options, self._cluster, self._task, self._observer = options, cluster, task, observer
+        self._dispatch: Dispatch | None = None
         self._records = training_records(model, prepared)
         plan = plan_of(self._records, options)
         self._share = Share.of(self._records, options, cluster, task.workers, plan.steps)
@@ -122,8 +123,10 @@ class Chief:
                     options=DispatchOptions(lost_after=self._cluster.lost_after),
                 )
             )
+            self._dispatch = dispatch
             client = stack.enter_context(DispatchClient.local(dispatch))
             client.join()
+            dispatch.note(mode=self._cluster.mode, steps=self._plan.steps, loads=self._facts()["loads"])
             beats = stack.enter_context(Heartbeats(client))
             stack.enter_context(self._ended_for_all(dispatch))
             self._train_over_losses(dispatch, client, beats)
@@ -137,14 +140,18 @@ class Chief:
 
     @contextmanager
     def _ended_for_all(self, dispatch: Dispatch) -> Iterator[None]:
-        """Tell the others when the chief fails, and give them time to hear of any end."""
+        """Tell the others when the chief fails for good, and give them time to hear of any end.
+
+        Nothing is said of an accident: a chief that is started again finds the others waiting.
+        """
         try:
             yield
-        except BaseException as error:
+        except (CtrkitError, KeyboardInterrupt) as error:
             dispatch.finish("failed", f"{type(error).__name__}: {error}")
             raise
         finally:
-            dispatch.wait_until_left(_LEAVE_WITHIN, roles=(WORKER,))
+            if dispatch.end is not None:
+                dispatch.wait_until_left(_LEAVE_WITHIN, roles=(WORKER,))
 
     def _train_over_losses(self, dispatch: Dispatch, client: DispatchClient, beats: Heartbeats) -> None:
         fruitless = 0
@@ -165,7 +172,9 @@ class Chief:
                         f"Another task was lost {fruitless} times in a row without a step between: {reason}. Look at "
                         "the logs of the parameter servers."
                     ) from error
-                _log.warning("A task was lost (%s: %s); going back to the last checkpoint.", type(error).__name__, reason)
+                _log.warning(
+                    "A task was lost (%s: %s); going back to the last checkpoint.", type(error).__name__, reason
+                )
                 time.sleep(min(5.0, 0.5 * 2**fruitless))
             self._restore()
             dispatch.restart_generation(self._ledger().to_dict(), self._state.step, ready=False)
@@ -223,9 +232,7 @@ class Chief:
         fresh = RunState(stopping_of(self._options, self._prepared))
         for name, value in vars(fresh).items():
             setattr(self._state, name, value)
-        resumed = resume(
-            self._model, self._run_dir, self._state, self._prepared.fingerprint, self.placement.parts
-        )
+        resumed = resume(self._model, self._run_dir, self._state, self._prepared.fingerprint, self.placement.parts)
         if resumed:
             self._judgement.forget_after(self._state.step)
         return resumed
@@ -275,6 +282,8 @@ class Chief:
             report = {f"validation_{name}": value for name, value in evaluation["metrics"].items()}
             if self._observer is not None and report:
                 self._observer.on_metrics(evaluation["step"], report)
+            if self._dispatch is not None:
+                self._dispatch.note(evaluation={"step": evaluation["step"], **evaluation["metrics"]})
 
     # --- after ------------------------------------------------------------------------------------------------------
 
@@ -284,7 +293,11 @@ class Chief:
         until = time.monotonic() + self._cluster.evaluate_within
         while time.monotonic() < until and self._state.step not in self._judgement.steps:
             rows = dispatch.status()["roles"]
-            alive = [row for name, row in rows.items() if name.startswith(EVALUATOR) and row["state"] not in ("lost", "finished")]
+            alive = [
+                row
+                for name, row in rows.items()
+                if name.startswith(EVALUATOR) and row["state"] not in ("lost", "finished")
+            ]
             if not alive:
                 break
             time.sleep(0.2)
@@ -315,7 +328,9 @@ class Chief:
         if judgement.stopping.is_over and state.step < self._plan.steps:
             reason = "early_stopping"
         else:
-            reason = "max_steps" if options.max_steps is not None and self._plan.steps == options.max_steps else "epochs"
+            reason = (
+                "max_steps" if options.max_steps is not None and self._plan.steps == options.max_steps else "epochs"
+            )
         return TrainingResult(
             steps=state.step,
             rows=min(state.step * self._plan.batch_size, self._records.rows * options.epochs),

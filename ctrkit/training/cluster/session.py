@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,32 +128,28 @@ class TrainingSession:
     def explain_nan(self, ticket: int, loss: float, scores: np.ndarray) -> Exception:
         """The error for a ticket whose loss is not a number."""
         share, options, records = self._share, self._options, self._records
-        wanted = records.batches(
-            share.batch_size, shuffle=True, seed=options.seed, epochs=None, skip_batches=ticket
-        )
+        wanted = records.batches(share.batch_size, shuffle=True, seed=options.seed, epochs=None, skip_batches=ticket)
         batch = next(iter(wanted))
         step = 1 + ticket // share.aggregated
         epoch = 1 + ticket // records.steps_per_epoch(share.batch_size)
-        return NanLossError(
-            nan_batch.describe(batch, scores, self._prepared.index, step=step, epoch=epoch, loss=loss)
-        )
+        return NanLossError(nan_batch.describe(batch, scores, self._prepared.index, step=step, epoch=epoch, loss=loss))
 
     def _config(self) -> tf.estimator.RunConfig:
         planned = PlannedDevices(self._placement.variables)
-        threads = session_config()
+        session = session_config()
         if self._cluster.mode != SYNC:
             strategy = PlannedParameterServerStrategy(planned)
-            config = run_config(self._options, self._run_dir / CHECKPOINTS, session_config=threads)
+            config = run_config(self._options, self._run_dir / CHECKPOINTS, session_config=session)
             return config.replace(train_distribute=strategy)
         task = self._task
-        threads.device_filters.extend(["/job:ps", task.device])
+        session.device_filters.extend(["/job:ps", task.device])
         device_fn = tf.compat.v1.train.replica_device_setter(
             ps_tasks=task.ps,
             worker_device=task.device,
             cluster=tf.train.ClusterSpec({role: list(hosts) for role, hosts in task.cluster.items()}),
             ps_strategy=planned,
         )
-        return run_config(self._options, self._run_dir / CHECKPOINTS, session_config=threads, device_fn=device_fn)
+        return run_config(self._options, self._run_dir / CHECKPOINTS, session_config=session, device_fn=device_fn)
 
 
 class _SynchronousStart(tf.compat.v1.train.SessionRunHook):
@@ -178,11 +173,8 @@ class _SynchronousStart(tf.compat.v1.train.SessionRunHook):
 
 
 def session_config() -> tf.compat.v1.ConfigProto:
-    """Threads of a task: `CTRKIT_THREADS`, or as many as there are cores."""
-    threads = int(os.environ.get("CTRKIT_THREADS", "0"))
-    return tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads, allow_soft_placement=True
-    )
+    """What a task's server and session begin with; `TF_NUM_INTRAOP_THREADS` and the like are respected."""
+    return tf.compat.v1.ConfigProto(allow_soft_placement=True)
 
 
 def start_server(task: Task) -> tf.distribute.Server:

@@ -127,4 +127,3 @@ def _check_same(joined: Joined, options: TrainingOptions, cluster: ClusterOption
             f"The chief trains with training.{name}={theirs.get(name)!r}, this task got {ours[name]!r}. Start all tasks "
             "with the same words."
         )
-

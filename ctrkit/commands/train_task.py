@@ -1,0 +1,91 @@
+"""`ctrkit train` as one task of a cluster: its role is in `TF_CONFIG`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from ctrkit.commands.cluster_placement import compare, draw, model_items
+from ctrkit.commands.instantiating import make
+from ctrkit.commands.prepare import prepare_log
+from ctrkit.commands.train import build, choose_run, log_result, show_result
+from ctrkit.commands.tracked import tracked_run
+from ctrkit.commands.workspace import save_config, work_dir
+from ctrkit.errors import ConfigError
+from ctrkit.training.cluster.options import NONE, ClusterOptions
+from ctrkit.training.cluster.rendezvous import announce, find, withdraw
+from ctrkit.training.cluster.task import CHIEF, PS, VARIABLE, Task
+
+
+def task_of(config: DictConfig) -> Task | None:
+    """The task of a cluster that this process is; None on one machine.
+
+    Raises `ConfigError` where the configuration asks for a cluster that nobody started.
+    """
+    if config.cluster.mode == NONE:
+        return None
+    task = Task.from_environment()
+    if task is None:
+        raise ConfigError(
+            f"cluster.mode is {config.cluster.mode}, but {VARIABLE} names no cluster. Start one on this machine with "
+            "`ctrkit cluster train …` and the same words; or type training=local for one machine alone."
+        )
+    return task
+
+
+def run_task(config: DictConfig, task: Task) -> None:
+    """Play the role of `task` to the end of the training."""
+    options: ClusterOptions = make(config.cluster)
+    if task.role == CHIEF:
+        _lead(config, task, options)
+        return
+
+    def found() -> Path:
+        if config.run is not None:
+            return work_dir(config) / "runs" / str(config.run)
+        return find(work_dir(config), task, within=options.come_up_within)
+
+    if task.role == PS:
+        from ctrkit.training.cluster.server import hold_variables
+
+        hold_variables(task, found, options)
+        return
+    from ctrkit.records import Prepared
+    from ctrkit.training.cluster.train import train_on_cluster
+
+    run_dir = found()
+    prepared = Prepared.open(work_dir(config))
+    model = build(config, prepared)
+    train_on_cluster(model, prepared, run_dir, task=task, options=make(config.training), cluster=options)
+
+
+def _lead(config: DictConfig, task: Task, options: ClusterOptions) -> None:
+    folder = work_dir(config)
+    withdraw(folder, task)
+    prepared = prepare_log(config)
+    run_dir = choose_run(config, prepared.fingerprint)
+    announce(folder, task, run_dir)
+    from ctrkit.training.cluster.train import train_on_cluster
+
+    model = build(config, prepared)
+    resolved = save_config(config, run_dir)
+    tags = {"ctrkit.run_dir": str(run_dir), "ctrkit.cluster": f"{options.mode}, {task.workers} workers, {task.ps} ps"}
+    with tracked_run(config, run_dir, attach=False, tags=tags) as tracker:
+        tracker.log_params(resolved)
+        tracker.log_index(prepared.index)
+        result = train_on_cluster(
+            model, prepared, run_dir, task=task, options=make(config.training), cluster=options, observer=tracker
+        )
+        assert result is not None
+        log_result(tracker, run_dir, result)
+        picture = run_dir / "placement.png"
+        items = model_items(config, prepared, make(config.training), rows=_rows(config, options, task))
+        draw(compare(items, task.ps), picture, name=model.name)
+        tracker.log_file(picture, "plots")
+    show_result(run_dir, result)
+
+
+def _rows(config: DictConfig, options: ClusterOptions, task: Task) -> int:
+    """Rows of one worker's part of a step."""
+    return -(-int(config.training.batch_size) // options.aggregated(task.workers))
