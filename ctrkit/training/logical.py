@@ -80,9 +80,8 @@ def read_whole(reader: Any, name: LogicalName, parts: int) -> np.ndarray:
     names = [str(piece) for piece in name.pieces(parts)]
     for missing in (piece for piece in names if piece not in shapes):
         raise ArtifactError(f"The checkpoint does not hold {missing}: its stamp does not fit its files. Train again.")
-    if parts == 1:
-        return np.asarray(reader.get_tensor(names[0]))
-    if not is_cut(shapes[names[0]]):
+    weight = replace(name, slot=None).pieces(parts)[0]
+    if parts == 1 or not is_by_row(shapes[names[0]], shapes[str(weight)]):
         return np.asarray(reader.get_tensor(names[0]))
     rows = sum(shapes[piece][0] for piece in names)
     whole = np.empty((rows, *shapes[names[0]][1:]), reader.get_variable_to_dtype_map()[names[0]].as_numpy_dtype)
@@ -91,10 +90,22 @@ def read_whole(reader: Any, name: LogicalName, parts: int) -> np.ndarray:
     return whole
 
 
-def is_cut(shape: Sequence[int]) -> bool:
-    """Whether a tensor of a split weight has rows to be shared out; a number that an optimizer keeps per weight has
-    none, and each part has the same."""
-    return len(shape) > 0
+def is_by_row(shape: Sequence[int], weight: Sequence[int]) -> bool:
+    """Whether a tensor goes with the rows of its weight, as nearly all slots do; another is the same for each part."""
+    return list(shape[:1]) == list(weight[:1])
+
+
+def check_holds(prefix: str, variables: Mapping[str, tf.Variable]) -> None:
+    """Raise `ArtifactError` unless a checkpoint holds all of `variables`, each in its shape."""
+    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    for name, variable in variables.items():
+        if shapes.get(name) != list(variable.shape):
+            there = f"has {name} of shape {shapes[name]}" if name in shapes else f"has no {name}"
+            raise ArtifactError(
+                f"Checkpoint {prefix} {there}, but this run needs it of shape {list(variable.shape)}: it was written "
+                "with another model, optimizer or number of parts. Compile the model as it was when the run began, or "
+                "train a new run (run=new)."
+            )
 
 
 def _slots(optimizer: Any, variable: tf.Variable) -> Iterator[tuple[str, tf.Variable]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow as tf
 from ctrkit.layers.shard import pieces, split_only
 from ctrkit.progress import progress
 from ctrkit.training.checkpoint import Checkpoint, checkpoints
-from ctrkit.training.logical import LogicalName, counts_of, is_cut, read_whole
+from ctrkit.training.logical import LogicalName, counts_of, is_by_row, read_whole
 from ctrkit.training.saving import writing
 
 FILE_BYTES = 256 * 1024 * 1024  # What is gathered in memory before it is written, beyond one table.
@@ -51,8 +52,10 @@ def recut(checkpoint: Checkpoint, parts: Mapping[int, int], directory: Path | No
 
 def _tensors(reader: Any, before: Mapping[int, int], now: Mapping[int, int]) -> Iterator[tuple[str, np.ndarray]]:
     """All tensors of a checkpoint under the names and in the pieces of the new cut."""
+    shapes = reader.get_variable_to_shape_map()
+    rows = _rows(shapes)
     done: set[LogicalName] = set()
-    for text in sorted(reader.get_variable_to_shape_map()):
+    for text in sorted(shapes):
         name = LogicalName.parse(text)
         if name is None or before.get(name.weight, 1) == now.get(name.weight, 1):
             yield text, np.asarray(reader.get_tensor(text))
@@ -62,8 +65,20 @@ def _tensors(reader: Any, before: Mapping[int, int], now: Mapping[int, int]) -> 
             done.add(whole)
             count = now.get(whole.weight, 1)
             value = read_whole(reader, whole, before.get(whole.weight, 1))
-            cut = pieces(value, count) if is_cut(value.shape) else [value] * count
-            yield from zip(map(str, whole.pieces(count)), cut, strict=True)
+            by_row = is_by_row(value.shape, [rows[whole.weight]])
+            yield from zip(
+                map(str, whole.pieces(count)), pieces(value, count) if by_row else [value] * count, strict=True
+            )
+
+
+def _rows(shapes: Mapping[str, list[int]]) -> Counter[int]:
+    """The rows of each whole weight."""
+    rows: Counter[int] = Counter()
+    for text, shape in shapes.items():
+        name = LogicalName.parse(text)
+        if name is not None and name.slot is None:
+            rows[name.weight] += shape[0] if shape else 0
+    return rows
 
 
 class _Writer:
