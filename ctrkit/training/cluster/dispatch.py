@@ -341,11 +341,10 @@ class Dispatch:
 
     def _settle(self, member: Member, acknowledged: Iterable[tuple[int, bool]], stats: Mapping[str, Any]) -> None:
         """Take the permit back, and the tickets that were trained with it."""
-        drops = 0
-        for ticket, dropped in acknowledged:
-            held = self._ledger.acknowledge(member.name, ticket, dropped)
-            drops += dropped and held
-        member.end_step(time.monotonic(), dict(stats), drops)
+        tickets = list(acknowledged)
+        held = [self._ledger.acknowledge(member.name, ticket, dropped) for ticket, dropped in tickets]
+        drops = sum(dropped for (_, dropped), was_held in zip(tickets, held, strict=True) if was_held)
+        member.end_step(time.monotonic(), dict(stats), trained=len(tickets), dropped=drops)
         self._quiet.notify_all()
 
     def _is_kept(self, step: int | None, thread: int | None) -> bool:

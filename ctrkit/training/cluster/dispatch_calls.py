@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class RemoteCalls:
         self._lock = threading.Lock()
         self._address: Address | None = None
         self._channel: grpc.Channel | None = None
+        self._questions: dict[str, Callable[..., bytes]] = {}  # Of the channel; making one anew costs time.
         self._closed = False
         found = Address.read(run_dir)
         # A run that is trained on was ended by an earlier chief: only an end that comes later is ours.
@@ -68,11 +70,11 @@ class RemoteCalls:
         failing_since: float | None = None
         wait, reason = SHORTEST_WAIT, "no chief has written it yet"
         while True:
-            address, channel = self._connected()
-            if channel is not None and address is not None:
+            address, question = self._connected(name)
+            if question is not None and address is not None:
                 try:
                     payload = json.dumps({**arguments, "service": address.service}).encode()
-                    answer: dict[str, Any] = json.loads(channel.unary_unary(PATH + name)(payload, timeout=seconds))
+                    answer: dict[str, Any] = json.loads(question(payload, timeout=seconds))
                     return answer
                 except grpc.RpcError as error:
                     reason = self._failed(error, address)
@@ -94,12 +96,15 @@ class RemoteCalls:
             if self._channel is not None:
                 self._channel.close()
                 self._channel = None
+                self._questions = {}
 
-    def _connected(self) -> tuple[Address | None, grpc.Channel | None]:
+    def _connected(self, name: str) -> tuple[Address | None, Callable[..., bytes] | None]:
         if self._channel is None and not self._closed:
             self._look_up()
         with self._lock:
-            return self._address, self._channel
+            if self._channel is not None and name not in self._questions:
+                self._questions[name] = self._channel.unary_unary(PATH + name)
+            return self._address, self._questions.get(name)
 
     def _look_up(self) -> None:
         """Read where the chief is, and connect when that is new. Raises `TrainingOver`."""
@@ -115,7 +120,7 @@ class RemoteCalls:
                 return
             if self._channel is not None:
                 self._channel.close()
-            self._address = found
+            self._address, self._questions = found, {}
             self._channel = grpc.insecure_channel(found.target, options=CHANNEL_OPTIONS)
 
     def _failed(self, error: Any, address: Address) -> str:

@@ -203,11 +203,12 @@ class DispatchClient:
         *,
         step: int | None = None,
     ) -> str:
-        """Ask before each training step; waits while the chief holds the cluster.
+        """Ask before each training step, or before every few; waits while the chief holds the cluster.
 
         Args:
             acknowledged: `(ticket, dropped)` of what was trained since the last question.
-            stats: of the step before: `samples`, `loss`, `seconds` (else measured by the chief), anything else.
+            stats: of what was trained: `samples` in all, `loss`, `seconds` a step (else measured by the chief) and
+                anything else for the screen.
             step: the global step that this worker has seen, where the chief sets gates.
         Returns:
             "go"; "stop": the training is over; "stale": `join` and `wait_ready` again, and open a new session.

@@ -47,7 +47,7 @@ class Member:
     dropped: int = 0
     is_first_step: bool = True  # Of its session: compiles the graph, so its time says nothing.
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=STEPS_KEPT))  # Of its last steps.
-    recent: deque[tuple[float, int]] = field(default_factory=deque)  # (when, samples) of the last seconds' steps.
+    recent: deque[tuple[float, int, int]] = field(default_factory=deque)  # (when, steps, samples) of late.
 
     @property
     def name(self) -> str:
@@ -61,21 +61,21 @@ class Member:
         self.state, self.is_first_step = STARTING, True
         self.seconds.clear()
 
-    def end_step(self, now: float, stats: dict[str, Any], dropped: int) -> None:
-        """Give up the permit, and count the step that it was for."""
+    def end_step(self, now: float, stats: dict[str, Any], *, trained: int, dropped: int) -> None:
+        """Give up the permit, and count the steps that it was for: one for each ticket `trained`, or one without."""
         self.stats.update(stats)
         self.dropped += dropped
         if self.permit is None:
             return
-        seconds = float(stats.get("seconds", now - self.permit.since))
+        steps, samples = max(1, trained), int(stats.get("samples", 0))
+        seconds = float(stats.get("seconds", (now - self.permit.since) / steps))
         if self.is_first_step:
             self.is_first_step = False
         else:
             self.seconds.append(seconds)
-        samples = int(stats.get("samples", 0))
-        self.steps += 1
+        self.steps += steps
         self.samples += samples
-        self.recent.append((now, samples))
+        self.recent.append((now, steps, samples))
         self.permit = None
 
     def step_seconds(self) -> float | None:
@@ -88,8 +88,10 @@ class Member:
             self.recent.popleft()
         if len(self.recent) < 2:
             return 0.0, 0.0
-        seconds = max(now - self.recent[0][0], 1e-9)
-        return (len(self.recent) - 1) / seconds, sum(samples for _, samples in list(self.recent)[1:]) / seconds
+        since, first_steps, first_samples = self.recent[0]
+        seconds = max(now - since, 1e-9)
+        steps = sum(steps for _, steps, _ in self.recent) - first_steps
+        return steps / seconds, (sum(samples for _, _, samples in self.recent) - first_samples) / seconds
 
     def row(self, now: float, *, slow: bool) -> dict[str, Any]:
         """The role for a screen, as JSON."""

@@ -87,7 +87,7 @@ def test_a_killed_workers_tickets_go_to_others_at_once(
 def test_a_worker_that_was_silent_too_long_has_to_join_again(
     tmp_path: Path, start: Callable[..., subprocess.Popen]
 ) -> None:
-    options = DispatchOptions(lost_after=1.0)
+    options = DispatchOptions(lost_after=2.0)
     with serve_dispatch(tmp_path, Ledger(400, lease=8), fingerprint="f", options=options) as dispatch:
         dispatch.set_ready(0)
         sleeper = start("dispatch_worker.py", 0, 0.02, 20)
