@@ -53,3 +53,25 @@ def test_a_training_step_looks_for_duplicates_in_the_layers_alone(tables: str) -
     for old, new in zip(before, model.trainable_variables, strict=True):
         assert np.isfinite(new.numpy()).all()
         assert not np.array_equal(old, new.numpy()), new.name
+
+
+@pytest.mark.parametrize(
+    ("divisor", "modulus", "once", "expected"),
+    [(3, 3, True, True), (3, 2, True, False), (3, 3, False, False)],
+    ids=["parts of a table", "another cut", "rows that repeat"],
+)
+def test_rows_of_a_part_are_known_to_be_distinct(divisor: int, modulus: int, once: bool, expected: bool) -> None:
+    seen = []
+
+    @tf.function
+    def look(rows: tf.Tensor) -> tf.Tensor:
+        rows = tf.unique(rows)[0] if once else rows
+        part = tf.cast(rows % modulus, tf.int32)
+        parts = tf.dynamic_partition(rows // divisor, part, 3)
+        seen.extend(is_distinct(tf.identity(one)) for one in parts)
+        seen.append(is_distinct(tf.dynamic_partition(rows, part, 3)[0]))
+        return parts[0]
+
+    look(tf.constant([1, 2, 2], tf.int64))
+    assert seen[:3] == [expected] * 3
+    assert not seen[3]

@@ -37,3 +37,11 @@ def undisturbed(prepared, tmp_path_factory) -> Undisturbed:
     model = small_model(prepared.index)
     result = train(model, prepared, run_dir, options=options())
     return Undisturbed(run_dir, model, result, weights_of(model), last_weights(prepared, run_dir))
+
+
+@pytest.fixture(scope="session")
+def sequences(tmp_path_factory):
+    """Index and records with a sequence and every other kind of feature: 4,000 rows to train on."""
+    from tests.training.cut_runs import write_records
+
+    return write_records(tmp_path_factory.mktemp("sequences") / "train")
