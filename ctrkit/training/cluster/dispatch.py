@@ -237,7 +237,7 @@ class Dispatch:
         with self._lock:
             member, refusal = self._asks(role, index, incarnation, generation)
             if member is not None:
-                self._settle(member, acknowledged, stats)
+                self._settle(member, acknowledged, stats, least=1)
             if self.end is not None:
                 return {"answer": STOP}
             if member is None:
@@ -291,7 +291,7 @@ class Dispatch:
         with self._lock:
             member = self._roster.incarnation(role, index, incarnation)
             if member is not None:
-                self._settle(member, acknowledged if generation == self.generation else (), stats)
+                self._settle(member, acknowledged if generation == self.generation else (), stats, least=0)
                 self._release(member)
                 member.left = state
                 self._quiet.notify_all()
@@ -339,12 +339,14 @@ class Dispatch:
             return None, STALE
         return member, None
 
-    def _settle(self, member: Member, acknowledged: Iterable[tuple[int, bool]], stats: Mapping[str, Any]) -> None:
-        """Take the permit back, and the tickets that were trained with it."""
+    def _settle(
+        self, member: Member, acknowledged: Iterable[tuple[int, bool]], stats: Mapping[str, Any], *, least: int
+    ) -> None:
+        """Take the permit back, and what was trained with it: a step for each ticket, and `least` without any."""
         tickets = list(acknowledged)
         held = [self._ledger.acknowledge(member.name, ticket, dropped) for ticket, dropped in tickets]
         drops = sum(dropped for (_, dropped), was_held in zip(tickets, held, strict=True) if was_held)
-        member.end_step(time.monotonic(), dict(stats), trained=len(tickets), dropped=drops)
+        member.end_steps(time.monotonic(), max(least, len(tickets)), dict(stats), dropped=drops)
         self._quiet.notify_all()
 
     def _is_kept(self, step: int | None, thread: int | None) -> bool:
@@ -387,6 +389,7 @@ class Dispatch:
         return sum(lease.count for lease in self._ledger.release(member.name))
 
     def _changed(self) -> None:
+        self._go.notify_all()
         if self._on_change is not None:
             self._on_change(self)
 

@@ -61,22 +61,21 @@ class Member:
         self.state, self.is_first_step = STARTING, True
         self.seconds.clear()
 
-    def end_step(self, now: float, stats: dict[str, Any], *, trained: int, dropped: int) -> None:
-        """Give up the permit, and count the steps that it was for: one for each ticket `trained`, or one without."""
+    def end_steps(self, now: float, steps: int, stats: dict[str, Any], *, dropped: int) -> None:
+        """Give up the permit, and count the `steps` that it was used for."""
         self.stats.update(stats)
         self.dropped += dropped
-        if self.permit is None:
+        permit, self.permit = self.permit, None
+        if permit is None or steps == 0:
             return
-        steps, samples = max(1, trained), int(stats.get("samples", 0))
-        seconds = float(stats.get("seconds", (now - self.permit.since) / steps))
         if self.is_first_step:
             self.is_first_step = False
         else:
-            self.seconds.append(seconds)
+            self.seconds.append(float(stats.get("seconds", (now - permit.since) / steps)))
+        samples = int(stats.get("samples", 0))
         self.steps += steps
         self.samples += samples
         self.recent.append((now, steps, samples))
-        self.permit = None
 
     def step_seconds(self) -> float | None:
         """Median time of the last steps; None while there are too few."""

@@ -216,6 +216,22 @@ def test_going_back_makes_everybody_stale(
     assert dispatch.ledger_state() == state
 
 
+def test_going_back_without_being_ready_wakes_those_that_wait(
+    dispatch: Dispatch, worker: Callable[..., DispatchClient], aside: ThreadPoolExecutor
+) -> None:
+    one = worker()
+    dispatch.set_not_ready()
+    waiting = aside.submit(one.step)
+    assert eventually(lambda: state_of(dispatch, "worker-0") == "waiting")
+    dispatch.restart_generation(dispatch.ledger_state(), step=0, ready=False)
+    assert waiting.result(2) == "stale"
+    assert not one.join().ready
+    starting = aside.submit(one.wait_ready, 5)
+    dispatch.set_ready(0)
+    assert starting.result(2) == 0
+    assert one.step() == "go"
+
+
 def test_a_new_session_gives_back_what_the_old_one_held(
     dispatch: Dispatch, worker: Callable[..., DispatchClient]
 ) -> None:
@@ -259,7 +275,7 @@ def test_leases_wait_while_another_may_still_lose_the_last_tickets(
     rest = aside.submit(list, got)
     time.sleep(0.2)
     assert not rest.done()
-    other.leave(acknowledged=[(8, False)])
+    other.leave(acknowledged=[(8, False)])  # And 9 is free again.
     time.sleep(0.3)
     assert one.step([(ticket, False) for ticket in range(10)]) == "go"
     assert rest.result(5) == [(9, 1)]
