@@ -11,7 +11,6 @@ class Intervals:
 
     >>> done = Intervals([(0, 4), (4, 6)])
     >>> done.add(8, 9)
-    3
     >>> list(done), len(done), 5 in done
     ([(0, 6), (8, 9)], 7, True)
     """
@@ -37,14 +36,13 @@ class Intervals:
     def __repr__(self) -> str:
         return f"Intervals({list(self)})"
 
-    def add(self, first: int, end: int) -> int:
-        """Add `[first, end)`; returns how many intervals there are now."""
+    def add(self, first: int, end: int) -> None:
+        """Add `[first, end)`."""
         if first < end:
             low, high = bisect_left(self._ends, first), bisect_right(self._firsts, end)  # Those that touch it.
             merged_first = min([first, *self._firsts[low : low + 1]]) if low < high else first
             merged_end = max([end, *self._ends[high - 1 : high]]) if low < high else end
             self._replace(low, high, [(merged_first, merged_end)])
-        return len(self._firsts)
 
     def remove(self, first: int, end: int) -> None:
         """Take out whatever of `[first, end)` is in the set."""
