@@ -13,6 +13,7 @@ from ctrkit.training.cluster.shard import Item, Shard
 Dealt: TypeAlias = tuple[list[Shard], list[int]]
 
 GOOD_ENOUGH = 1.05  # Largest over mean load, from which on more parts would only be more messages.
+WORTH_MORE_PARTS = 0.99  # Of the imbalance with fewer: where a whole variable sets the limit, more are in vain.
 FINEST = 1 / 128  # Of a fair share: smaller parts cost more in messages than they even out.
 
 
@@ -48,7 +49,7 @@ def balanced(items: Sequence[Item], ps: int) -> Dealt:
     while grain >= FINEST:
         shards = [shard for item in items for shard in item.split(_parts(item, ps, grain, totals))]
         tasks, imbalance = _largest_first(shards, ps, totals)
-        if best is None or imbalance < best[0] * (1 - 1e-9):
+        if best is None or imbalance <= GOOD_ENOUGH or imbalance < best[0] * WORTH_MORE_PARTS:
             best = imbalance, (shards, tasks)
         if imbalance <= GOOD_ENOUGH:
             break

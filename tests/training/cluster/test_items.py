@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import tensorflow as tf
 
 from ctrkit.indexing import FeatureIndex, Vocabulary
 from ctrkit.layers import FieldEmbeddings, Inputs
+from ctrkit.layers.layout import TableLayout
 from ctrkit.models import deepfm, wide_deep
 from ctrkit.models.parts import click_model
 from ctrkit.optimizers import build_optimizer
+from ctrkit.records import Split, prepare
 from ctrkit.schema import Categorical, Feature, Hashed, Numeric, Schema, Sequence
 from ctrkit.training.cluster import WeightShape, describe_weights, items_of, plan, slots_of, weight_shapes
 
@@ -168,3 +171,23 @@ def test_slots_are_those_that_the_optimizer_makes(name: str, options: dict[str, 
     split.apply_gradients([(tf.ones([3, 2]), weight)])
     made = [one for one in split.part_of(weight).variables() if one.shape == weight.shape]
     assert slots_of(name, options) == len(made)
+
+
+def test_expected_traffic_is_that_of_criteos_real_batches(shared_data: Path, tmp_path: Path) -> None:
+    schema = Schema.from_yaml(Path(__file__).parents[3] / "conf" / "schema" / "criteo.yaml")
+    prepared = prepare(schema, shared_data / "criteo_80k" / "train.tsv.gz", tmp_path, split=Split(by="order"))
+    index, batch, parts = prepared.index, 4096, 16
+    assert prepared.train is not None
+    ids = prepared.train.arrays()["ids"]
+    layout = TableLayout.of(index)
+    first = np.zeros(index.width, dtype=np.int64)
+    for base, places in ((0, layout.user), (index.user_width, layout.item)):
+        for place in places:
+            first[base + place.start] = place.offset
+    distinct = [np.unique(ids[at : at + batch] + first) for at in range(0, len(ids) - batch, batch)]
+    real = np.mean([np.bincount(rows % parts, minlength=parts) for rows in distinct], axis=0)
+    (table,) = items_of([("t", (layout.rows, 1), True)], index, batch_size=batch, table_slots=0, dense_slots=0)
+    assert table.traffic / 16 == pytest.approx(real.sum(), rel=0.03)
+    assert table.reads is not None
+    np.testing.assert_allclose(table.reads.by_part(parts), real, rtol=0.03)
+    assert real.max() / real.mean() < 1.02  # Modulo deals real batches evenly.

@@ -266,3 +266,10 @@ def test_row_reads_know_their_lengths() -> None:
     reads = RowReads(rows=10, starts=np.array([0, 4]), expected=np.array([1.0, 0.5]))
     assert reads.lengths.tolist() == [4, 6]
     assert reads.total == 7
+
+
+def test_where_a_whole_variable_sets_the_limit_others_are_not_split_in_vain() -> None:
+    small = [item(f"t{k}", 100, splittable=True) for k in range(50)]
+    dealt = plan(numbered(item("whole", 5000), *small), 4)
+    assert dealt.imbalance_bytes == pytest.approx(2)
+    assert dealt.parts == {}
