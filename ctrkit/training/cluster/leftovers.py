@@ -27,6 +27,9 @@ def kill_leftovers(token: str, *, within: float = 10.0) -> list[psutil.Process]:
     until = time.monotonic() + within
     clean = 0
     while clean < 2:
+        for process in leftovers(token):  # Stopped, they start nothing between our look and the kill.
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
         left = leftovers(token)
         if left and time.monotonic() > until:
             return left

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +25,7 @@ from ctrkit.training.cluster.usage import Usage
 TICK = 0.2  # Seconds between two looks; the end of a process and a signal wake at once.
 SHOW_EVERY = 1.0  # Seconds between two pictures.
 FOLLOW_WITHIN = 2.0  # Seconds in which the consequences of a failure show, or that the chief was done all the same.
+_log = logging.getLogger(__name__)
 
 
 class Screen(Protocol):
@@ -61,6 +64,7 @@ class Supervision:
         self._due: dict[str, float] = {}  # Role -> when it is started again.
         self._done: dict[str, Exit] = {}  # Role -> how it ended, if nobody starts it again.
         self._last: dict[str, Failure] = {}
+        self._started: dict[str, float] = {}  # Role -> when its last process began.
         self._usage = {role: Usage() for role in self._processes}
         self._begun, self._shown, self._phase = time.monotonic(), 0.0, "training"
 
@@ -130,6 +134,8 @@ class Supervision:
         if exit.status == 0:
             self._done[role] = exit
             self._tell(f"{role} is done")
+            if self._phase == "training" and self._belonged_to_a_fallen_chief(role):
+                self._bring_back(role, time.monotonic())
             return
         self._last[role] = Failure.of(exit, tail)
         if self._phase == "training":
@@ -147,19 +153,23 @@ class Supervision:
         if explained(status, list(failure.tail)) and not consequence:
             verdict = "Its own error is no accident: it was not started again."
         elif self._again(role):
-            self._bring_back_others(role)
+            if role == CHIEF:  # With it come those that took the training to be over.
+                for other in list(self._done):
+                    self._bring_back(other, self._due[CHIEF])
             return
         elif self._policy.times:
             verdict = f"{role} had its {self._policy.times} restarts within {self._policy.within:g} s."
         if role == CHIEF or not self._chief_ends_well():
             raise TrainingError(self._story(verdict))
 
-    def _bring_back_others(self, role: str) -> None:
-        """With the chief come those that took the training to be over."""
-        if role == CHIEF:
-            for other in list(self._done):
-                self._restarts[other].count += 1
-                self._due[other] = self._due[role]
+    def _belonged_to_a_fallen_chief(self, role: str) -> bool:
+        """Whether it served a chief that just died: what it took for the end was not."""
+        fell = [failure.at for failure in self._incident.failures if failure.role == CHIEF]
+        return bool(fell) and self._started[role] < fell[-1]
+
+    def _bring_back(self, role: str, due: float) -> None:
+        self._restarts[role].count += 1
+        self._due[role] = due
 
     def _again(self, role: str) -> bool:
         """Note when to start the role again; False when it had its share."""
@@ -216,7 +226,8 @@ class Supervision:
             self._processes[role].start(f"{role} {headline}")
         except OSError as error:
             raise TrainingError(f"{role} could not be started: {error}. Logs: {self._log_dir}") from error
-        self._coming_up.started(role, time.monotonic())
+        self._started[role] = time.monotonic()
+        self._coming_up.started(role, self._started[role])
 
     def _finish(self) -> None:
         """The chief is done: let the others end by themselves; the evaluator gets up even now if it falls."""
@@ -245,13 +256,22 @@ class Supervision:
         self._show()
 
     def _show(self) -> None:
-        if self._screen is not None:
-            status = None if self._poll is None else self._poll.last[1]
-            self._screen.show(status, self._rows(), time.monotonic() - self._begun)
+        status = None if self._poll is None else self._poll.last[1]
+        self._on_screen(lambda screen: screen.show(status, self._rows(), time.monotonic() - self._begun))
 
     def _tell(self, text: str) -> None:
-        if self._screen is not None:
-            self._screen.tell(text)
+        self._on_screen(lambda screen: screen.tell(text))
+
+    def _on_screen(self, draw: Callable[[Screen], None]) -> None:
+        """A screen that breaks (a closed terminal, mostly) must not take the training with it."""
+        if self._screen is None:
+            return
+        try:
+            draw(self._screen)
+        except (Exception, SystemExit):  # Rich leaves the program when its pipe is closed.
+            self._screen = None
+            with contextlib.suppress(OSError):
+                _log.warning("The cluster's screen broke; the training goes on without.", exc_info=True)
 
     def _rows(self) -> list[RoleRow]:
         rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from ctrkit.errors import ConfigError, TrainingError
 from ctrkit.training.cluster.launch import LocalCluster, Outcome
 from ctrkit.training.cluster.restarts import RestartPolicy
+from ctrkit.training.cluster.screen import PlainScreen
 from ctrkit.training.cluster.stopping import Grace
 
 # What every role of these tests begins with; the test adds what it does. It knows nothing of TensorFlow.
@@ -55,6 +58,7 @@ if role == "chief-0":
 await_file("over")
 """
 QUICK = RestartPolicy(first_wait=0.05, times=3)
+SLOW = pytest.mark.slow  # Of several like cases one is enough each time; two seconds each.
 SHORT = Grace(finish=2.0, checkpoint=2.0, terminate=0.5)
 
 
@@ -150,15 +154,18 @@ if role == "ps-0" and starts == 1:
     assert log.index("hello from start 1") < log.index("restart 1") < log.index("hello from start 2")
 
 
+@pytest.mark.parametrize(("chief_waits", "ps_waits"), [(0.3, 0.0), (0.0, 0.3)])  # Either may end first.
 def test_parameter_servers_that_took_the_training_for_over_come_back_with_the_chief(
-    play: Callable[..., LocalCluster], tmp_path: Path
+    play: Callable[..., LocalCluster], chief_waits: float, ps_waits: float
 ) -> None:
-    script = """
+    script = f"""
 if role == "chief-0" and starts == 1:
     await_file("gone")
+    time.sleep({chief_waits})
     os.abort()
 if role == "ps-0" and starts == 1:
     (here / "gone").touch()
+    time.sleep({ps_waits})
     raise SystemExit(0)
 """
     outcome = play(script + WELL).run()
@@ -272,7 +279,9 @@ if role == "worker-0":
     assert play(script + late_chief).run().ended["worker-0"] == "exit status 1"
 
 
-@pytest.mark.parametrize("role", ["ps-0", "chief-0", "worker-0", "evaluator-0"])
+@pytest.mark.parametrize(
+    "role", ["ps-0", "worker-0", *(pytest.param(n, marks=SLOW) for n in ("chief-0", "evaluator-0"))]
+)
 def test_a_role_that_never_comes_up_is_named(play: Callable[..., LocalCluster], tmp_path: Path, role: str) -> None:
     script = f"""
 if role == "ps-0" and role != {role!r}:
@@ -287,6 +296,17 @@ time.sleep(600)
     ):
         play(script, status=status_from(tmp_path), up_within=1.5).run()
     assert living(all_started(tmp_path)) == []
+
+
+def test_a_status_that_never_answers_does_not_hold_up_the_supervision(
+    play: Callable[..., LocalCluster], tmp_path: Path
+) -> None:
+    never = threading.Event()
+    with pytest.raises(
+        TrainingError, match=r"chief-0 failed first: .* runs, but the cluster gives no account of itself"
+    ):
+        play("ears = listen() if role == 'ps-0' else None\ntime.sleep(600)", status=never.wait, up_within=0.5).run()
+    never.set()
 
 
 def test_a_restarted_role_has_to_come_up_again(play: Callable[..., LocalCluster], tmp_path: Path) -> None:
@@ -383,11 +403,15 @@ def launcher(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
     return start
 
 
+def roles_of(folder: Path) -> list[int]:
+    """Processes of this test's cluster, wherever they are."""
+    environments = {process.pid: process.info["environ"] or {} for process in psutil.process_iter(["environ"])}
+    return [pid for pid, environment in environments.items() if environment.get("PLAYED_IN") == str(folder)]
+
+
 def assert_nothing_is_left(folder: Path, within: float) -> None:
     until(lambda: living(all_started(folder)) == [], within)
-    here = str(folder)
-    environments = [process.info["environ"] or {} for process in psutil.process_iter(["environ"])]
-    assert [found for found in environments if found.get("PLAYED_IN") == here] == []
+    assert roles_of(folder) == []
     for addresses in json.loads((folder / "ports-ps-0").read_text()).values():
         for address in addresses:
             with socket.socket() as free:
@@ -395,7 +419,9 @@ def assert_nothing_is_left(folder: Path, within: float) -> None:
                 free.bind(("127.0.0.1", int(address.split(":")[1])))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(n, marks=SLOW) for n in (signal.SIGTERM, signal.SIGHUP))]
+)
 def test_ctrl_c_lets_the_chief_write_a_checkpoint_and_ends_all(
     launcher: Callable[[], subprocess.Popen[str]], tmp_path: Path, number: int
 ) -> None:
@@ -426,6 +452,49 @@ def test_kill_9_of_the_launcher_leaves_nothing_behind(
     process.kill()
     process.communicate()
     assert_nothing_is_left(tmp_path, within=10)
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_launcher_at_any_moment_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "player.py").write_text(PLAYER + STUBBORN)
+    (tmp_path / "launcher.py").write_text(LAUNCHER)
+    grandchild = tmp_path / "starts-grandchild"
+    for moment in np.random.default_rng(0).uniform(0.2, 1.5, size=12):
+        process = subprocess.Popen([sys.executable, str(tmp_path / "launcher.py"), str(tmp_path)])
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        until(lambda: roles_of(tmp_path) == [], 10)
+        time.sleep(0.3)
+        assert roles_of(tmp_path) == []
+        assert living([int(pid) for pid in (grandchild.read_text() if grandchild.exists() else "").split()]) == []
+
+
+def test_a_broken_screen_does_not_end_the_training(play: Callable[..., LocalCluster]) -> None:
+    class Broken:
+        def show(self, *_: Any) -> None:
+            raise BrokenPipeError
+
+        def tell(self, text: str) -> None:
+            raise SystemExit(1)
+
+    assert play(WELL, screen=Broken()).run().ended["chief-0"] == "exit status 0"
+
+
+def test_the_screen_is_told_what_happens(play: Callable[..., LocalCluster], tmp_path: Path) -> None:
+    stream = io.StringIO()
+    script = """
+if role == "worker-0" and starts == 1:
+    os.abort()
+if role == "chief-0":
+    await_file("up-worker-0")
+    time.sleep(1.5)
+"""
+    play(script + WELL, screen=PlainScreen(stream), status=status_from(tmp_path)).run()
+    told = stream.getvalue().splitlines()
+    assert "worker-0 was killed by SIGABRT; it is started again in 0.05 s" in told
+    assert "chief-0 is done" in told
+    assert any(line.startswith("cluster: step –") for line in told)
 
 
 def test_processes_can_be_found_and_killed_from_another_thread(
