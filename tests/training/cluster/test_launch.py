@@ -237,6 +237,7 @@ raise SystemExit(1)
     assert living(all_started(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_consequence_is_started_again_but_not_for_ever(play: Callable[..., LocalCluster], tmp_path: Path) -> None:
     script = """
 if role == "ps-0":
@@ -433,6 +434,7 @@ def test_ctrl_c_lets_the_chief_write_a_checkpoint_and_ends_all(
     assert_nothing_is_left(tmp_path, within=0.1)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait(launcher: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
     (tmp_path / "slow").touch()
     process = launcher()
