@@ -12,7 +12,7 @@ from ctrkit.training.cluster.options import ClusterOptions
 from ctrkit.training.cluster.session import start_server
 from ctrkit.training.cluster.task import Task
 
-_LINGER = 3.0  # Seconds after the end: the others still close their sessions.
+_LOOK_EVERY = 0.5  # Seconds.
 
 
 def hold_variables(task: Task, find_run: Callable[[], Path], cluster: ClusterOptions) -> None:
@@ -22,6 +22,6 @@ def hold_variables(task: Task, find_run: Callable[[], Path], cluster: ClusterOpt
         client.join()
         with Heartbeats(client, "serving"):
             client.wait_end()
-            time.sleep(_LINGER)
-        client.leave()
+            while client.status()["roles"]:  # Sessions that are being closed hang without their parameter server.
+                time.sleep(_LOOK_EVERY)
     del server  # It cannot be stopped; it ends with the process.

@@ -153,23 +153,18 @@ class TrainingSession:
 
 
 class _SynchronousStart(tf.compat.v1.train.SessionRunHook):
-    """The hook of synchronous training, which exists only once the graph does; nothing where training is not."""
+    """Starts synchronous training in each session; nothing where training is not."""
 
     def __init__(self, *, is_chief: bool) -> None:
         self._is_chief = is_chief
-        self._hook: tf.compat.v1.train.SessionRunHook | None = None
+        self._synchronous: Synchronous | None = None
 
     def use(self) -> None:
-        found = Synchronous.of_graph()
-        self._hook = None if found is None else found.hook(is_chief=self._is_chief)
-
-    def begin(self) -> None:
-        if self._hook is not None:
-            self._hook.begin()
+        self._synchronous = Synchronous.of_graph()
 
     def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
-        if self._hook is not None:
-            self._hook.after_create_session(session, coord)
+        if self._synchronous is not None:
+            self._synchronous.start(session, is_chief=self._is_chief)
 
 
 def session_config() -> tf.compat.v1.ConfigProto:

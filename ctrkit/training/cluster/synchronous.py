@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partialmethod
 from typing import Any, TypeAlias
@@ -12,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.ops import data_flow_ops
 
 _COLLECTION = "ctrkit/synchronous"
+_log = logging.getLogger(__name__)
 Legacy: TypeAlias = tf.keras.optimizers.legacy.Optimizer
 GradientsAndVariables: TypeAlias = Sequence[tuple[Any, tf.Variable]]
 
@@ -84,9 +87,7 @@ class SynchronousOptimizer(Legacy):
         inner = config["inner"]
         known = tf.keras.utils.get_registered_object(inner["class_name"], custom_objects)
         kind = known if known is not None else getattr(tf.keras.optimizers.legacy, inner["class_name"])
-        return cls(
-            kind.from_config(inner["config"]), config["aggregated"], config["workers"], name=config["name"]
-        )
+        return cls(kind.from_config(inner["config"]), config["aggregated"], config["workers"], name=config["name"])
 
 
 class Synchronous:
@@ -105,13 +106,32 @@ class Synchronous:
         found = tf.compat.v1.get_collection(_COLLECTION)
         return found[-1] if found else None
 
-    def hook(self, *, is_chief: bool) -> tf.compat.v1.train.SessionRunHook:
-        """What every worker needs: initialisation, and on the chief the thread that aggregates and updates."""
-        return self._replicas.make_session_run_hook(is_chief, num_tokens=0)
+    def start(self, session: tf.compat.v1.Session, *, is_chief: bool) -> None:
+        """Begin in a new session; on the chief a thread then aggregates and updates for as long as the session lasts.
+
+        TensorFlow's own hook would keep a chief for two minutes at the end, waiting for that thread, which waits for
+        gradients that never come.
+        """
+        session.run(self._replicas.chief_init_op if is_chief else self._replicas.local_step_init_op)
+        if is_chief:
+            (update,) = self._replicas.get_chief_queue_runner().enqueue_ops
+            run = session.make_callable(update)
+            threading.Thread(target=_repeat, args=(run, session), name="ctrkit-updates", daemon=True).start()
 
     def tokens(self, count: int) -> tf.Operation:
         """Let so many waiting workers go on; made while the graph is built."""
         return self._replicas.get_init_tokens_op(count)
+
+
+def _repeat(update: Callable[[], Any], session: tf.compat.v1.Session) -> None:
+    try:
+        while True:
+            update()
+    except tf.errors.CancelledError:
+        pass  # The session was closed.
+    except (tf.errors.OpError, RuntimeError) as error:
+        _log.warning("Updates ended: %s", str(error).splitlines()[0][:200])
+        session.close()  # Wakes the training thread up, which waits for the next update.
 
 
 class _SyncReplicas(tf.compat.v1.train.SyncReplicasOptimizer):
