@@ -124,8 +124,7 @@ class NumberCounts:
         counts = np.concatenate([self._counts, *(c for _, c in self._waiting)])
         self._waiting, self._waiting_numbers = [], 0
         self._values, place = np.unique(values, return_inverse=True)
-        self._counts = np.zeros(len(self._values), dtype=np.int64)
-        np.add.at(self._counts, place, counts)
+        self._counts = np.bincount(place, counts, len(self._values)).astype(np.int64)  # Doubles: exact up to 2^53.
 
     def merged(self) -> tuple[np.ndarray, np.ndarray]:
         """Distinct numbers, increasing, and their counts."""

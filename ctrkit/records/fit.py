@@ -61,7 +61,7 @@ class Fitting:
     def _fit_numeric(self, workers: Workers, shown: Progress) -> dict[str, tuple[float, ...]]:
         features = [feature for feature in self.schema.features if isinstance(feature, Numeric)]
         boundaries = {}
-        for feature, cuts in zip(features, workers.map(self._fit_numbers, features), strict=True):
+        for feature, cuts in zip(features, workers.map(self._fit_numbers, features, ahead=len(features)), strict=True):
             boundaries[feature.name] = cuts
             shown.advance(1)
         return boundaries
@@ -82,7 +82,9 @@ class Fitting:
             if isinstance(feature, (Categorical, Hashed)) or (isinstance(feature, Cross) and feature.buckets is None)
         ]
         found: dict[str, Vocabulary | None] = {}
-        for learned in workers.map(lambda job: {f.name: self._fit_tokens(f) for f in job}, self._jobs(features)):
+        jobs = self._jobs(features)
+        fitted = workers.map(lambda job: {f.name: self._fit_tokens(f) for f in job}, jobs, ahead=len(jobs))
+        for learned in fitted:
             found |= learned
             shown.advance(len(learned))
         return {f.name: vocabulary for f in features if (vocabulary := found[f.name]) is not None}
@@ -112,9 +114,11 @@ class Fitting:
         return np.bincount(found if trained.all() else found[trained], minlength=size)
 
     def _jobs(self, features: Sequence[_Tokens]) -> list[list[_Tokens]]:
-        """Features to fit side by side; those that need much memory come one after another, in one job."""
-        many = [f for f in features if sum(self.spill.strings(*self._file(f, c)) for c in self.chunks) > _MANY]
-        return [*([many] if many else []), *([f] for f in features if f not in many)]
+        """Features to fit side by side, long jobs first; those that need much memory come in turn, in one job."""
+        sizes = {f.name: sum(self.spill.strings(*self._file(f, c)) for c in self.chunks) for f in features}
+        many = [f for f in features if sizes[f.name] > _MANY]
+        few = sorted((f for f in features if sizes[f.name] <= _MANY), key=lambda f: -sizes[f.name])
+        return [*([many] if many else []), *([f] for f in few)]
 
     # --- tokens -------------------------------------------------------------------------------------------------
 
@@ -149,7 +153,7 @@ class Fitting:
         for chunk, place in zip(self.chunks, places, strict=True):
             file, use = self._file(feature, chunk)
             here = self._counts(chunk, f"{use}.codes", 1 + len(place), file)
-            np.add.at(counts, place, here[1:])
+            counts[place] += here[1:]  # The tokens of a chunk are distinct.
             missing += int(here[0])
         vocabulary = learn_vocabulary(feature, values, counts)
         self._statistics[feature.name] = {

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from ctrkit.indexing.hashing import combine_many
+from ctrkit.records.workers import Workers
 
 BUCKET_BITS = 6  # 64 bucket files a level.
+_KINDS = ("keys", "rows")  # Files of a bucket.
+_WAITING = 2  # Arrays of rows that may wait for the worker: so many are in memory besides.
+
+
+class _Bucketed(NamedTuple):
+    """Some rows by bucket, in each bucket by number."""
+
+    keys: np.ndarray  # uint64 [n].
+    rows: np.ndarray  # int32 [n, words].
+    ends: np.ndarray  # int64 [64]: where each bucket ends.
+
+    def of(self, bucket: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and rows of one bucket."""
+        here = slice(self.ends[bucket - 1] if bucket else 0, self.ends[bucket])
+        return self.keys[here], self.rows[here]
 
 
 class HashOrder:
@@ -18,94 +37,128 @@ class HashOrder:
 
     The order depends on the seed and the number of each row alone: not on how the rows were cut into chunks, on the
     buckets or on memory. Every permutation is about equally likely, as the hashes are (SplitMix64) distinct 64-bit
-    numbers.
+    numbers. The work is done on the one thread of `workers`, while the caller makes or takes other rows.
     """
 
-    def __init__(self, directory: Path, words: int, *, seed: int, memory: int = 1 << 25, level: int = 0) -> None:
-        self._directory, self._words, self._seed, self._memory, self._level = directory, words, seed, memory, level
+    def __init__(
+        self, directory: Path, words: int, workers: Workers, *, seed: int, memory: int = 1 << 25, level: int = 0
+    ) -> None:
+        self._directory, self._words, self._workers = directory, words, workers
+        self._seed, self._memory, self._level = seed, memory, level
         self._next = 0  # Number of the next row.
-        self._pending: list[np.ndarray] = []  # Keyed rows, int32 [n, 2 + words]: the key's two words come first.
+        self._running: deque[Future[None]] = deque()
+        self._pending: list[_Bucketed] = []
         self._pending_bytes = 0
-        self._spilled: dict[int, int] = {}  # Bucket -> bytes in its file.
+        self._spilled: dict[int, int] = {}  # Bucket -> rows in its files.
 
     def write(self, packed: np.ndarray) -> None:
-        """Append packed rows `int32 [n, words]`."""
+        """Append packed rows `int32 [n, words]`. What goes wrong is raised by a later call."""
         step = max(1, self._memory // (4 * (2 + self._words)))  # Rows.
         for at in range(0, len(packed), step):
-            part = packed[at : at + step]
-            numbers = np.arange(self._next, self._next + len(part), dtype=np.uint64)
-            self._next += len(part)
-            seeds = np.full(len(part), self._seed % 2**64, dtype=np.uint64)
-            keyed = np.empty((len(part), 2 + self._words), dtype="<i4")
-            keyed[:, :2] = combine_many([seeds, numbers]).astype("<u8").view("<i4").reshape(-1, 2)
-            keyed[:, 2:] = part
-            self._add(keyed)
+            rows = packed[at : at + step]
+            first, self._next = self._next, self._next + len(rows)
+            self._submit(self._add_numbered, first, rows)
 
-    def _add(self, keyed: np.ndarray) -> None:
-        self._pending.append(keyed)
-        self._pending_bytes += keyed.nbytes
+    def _submit(self, work: Callable[..., None], *arguments: object) -> None:
+        self._running.append(self._workers.submit(work, *arguments))
+        self._wait(_WAITING)
+
+    def _wait(self, left: int) -> None:
+        while len(self._running) > left:
+            self._running.popleft().result()
+
+    def _add_numbered(self, first: int, rows: np.ndarray) -> None:
+        numbers = np.arange(first, first + len(rows), dtype=np.uint64)
+        self._add(combine_many([np.full(len(rows), self._seed % 2**64, dtype=np.uint64), numbers]), rows)
+
+    def _add_read(self, above: HashOrder, bucket: int, first: int, count: int) -> None:
+        self._add(*above._read(bucket, first, count))
+
+    def _add(self, keys: np.ndarray, rows: np.ndarray) -> None:
+        shift = np.uint64(64 - BUCKET_BITS * (self._level + 1))
+        buckets = (keys >> shift).astype(np.uint8) & np.uint8(2**BUCKET_BITS - 1)
+        order = np.argsort(buckets, kind="stable")
+        ends = np.cumsum(np.bincount(buckets, minlength=2**BUCKET_BITS))
+        self._pending.append(_Bucketed(keys[order], rows[order], ends))
+        self._pending_bytes += keys.nbytes + rows.nbytes
         if self._pending_bytes >= self._memory:
             self._spill()
 
-    def _split(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each bucket's part of the rows in memory."""
-        rows, self._pending, self._pending_bytes = self._pending, [], 0
-        keyed = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        del rows
-        shift = np.uint64(64 - BUCKET_BITS * (self._level + 1))
-        buckets = (_keys(keyed) >> shift).astype(np.uint8) & np.uint8(2**BUCKET_BITS - 1)
-        order = np.argsort(buckets, kind="stable")
-        ends = np.cumsum(np.bincount(buckets, minlength=2**BUCKET_BITS))
-        for bucket, end in enumerate(ends):
-            start = ends[bucket - 1] if bucket else 0
-            if end > start:
-                yield bucket, keyed[order[start:end]]
-
     def _spill(self) -> None:
         self._directory.mkdir(exist_ok=True)
-        for bucket, keyed in self._split():
-            with open(self._file(bucket), "ab", buffering=0) as file:
-                data = keyed.data.cast("B")
-                written = 0
-                while written < len(data):
-                    written += file.write(data[written:])
-            self._spilled[bucket] = self._spilled.get(bucket, 0) + keyed.nbytes
+        for bucket in range(2**BUCKET_BITS):
+            parts = [pending.of(bucket) for pending in self._pending]
+            count = sum(len(keys) for keys, _ in parts)
+            if count:
+                for kind, arrays in zip(_KINDS, zip(*parts, strict=True), strict=True):
+                    with open(self._file(bucket, kind), "ab", buffering=0) as file:
+                        for array in arrays:
+                            write_whole(file, array)
+                self._spilled[bucket] = self._spilled.get(bucket, 0) + count
+        self._pending, self._pending_bytes = [], 0
 
-    def _file(self, bucket: int) -> Path:
-        return self._directory / f"bucket-{self._level}-{bucket:02d}"
+    def _file(self, bucket: int, kind: str) -> Path:
+        return self._directory / f"bucket-{self._level}-{bucket:02d}-{kind}"
 
     def drain(self) -> Iterator[np.ndarray]:
         """Yield all rows in their final order as packed arrays; the bucket files are deleted on the way."""
+        self._wait(0)
         if not self._spilled:
             if self._pending:
-                yield _sorted(np.concatenate(self._pending))[:, 2:]
+                keys, rows, _ = map(np.concatenate, zip(*self._pending, strict=True))
+                yield rows[np.argsort(keys)]
             self._pending = []
             return
         if self._pending:
             self._spill()
-        for bucket in sorted(self._spilled):
-            yield from self._drain(bucket)
-            self._file(bucket).unlink()
+        buckets = sorted(self._spilled)
+        for bucket, packed in zip(buckets, self._workers.map(self._whole, buckets), strict=True):
+            if packed is not None:
+                yield packed
+            else:
+                yield from self._parts(bucket)
         if self._level == 0:
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _drain(self, bucket: int) -> Iterator[np.ndarray]:
-        row = 4 * (2 + self._words)
+    def _whole(self, bucket: int) -> np.ndarray | None:
+        """The sorted rows of a bucket, None when they are too many for memory."""
         deepest = BUCKET_BITS * (self._level + 2) > 64
-        if self._spilled[bucket] <= 4 * self._memory or deepest:
-            keyed = np.fromfile(self._file(bucket), dtype="<i4").reshape(-1, 2 + self._words)
-            yield _sorted(keyed)[:, 2:]
-            return
-        below = HashOrder(self._directory, self._words, seed=self._seed, memory=self._memory, level=self._level + 1)
-        with open(self._file(bucket), "rb") as file:
-            while data := file.read(max(1, self._memory // row) * row):
-                below._add(np.frombuffer(data, dtype="<i4").reshape(-1, 2 + self._words))
+        if self._spilled[bucket] * 4 * (2 + self._words) > 2 * self._memory and not deepest:
+            return None
+        keys, rows = self._read(bucket, 0, self._spilled[bucket])
+        self._remove(bucket)
+        return rows[np.argsort(keys)]
+
+    def _read(self, bucket: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        keys = np.fromfile(self._file(bucket, "keys"), "<u8", count, offset=8 * first)
+        words = self._words
+        rows = np.fromfile(self._file(bucket, "rows"), "<i4", count * words, offset=4 * words * first)
+        return keys, rows.reshape(-1, words)
+
+    def _remove(self, bucket: int) -> None:
+        for kind in _KINDS:
+            self._file(bucket, kind).unlink()
+
+    def _parts(self, bucket: int) -> Iterator[np.ndarray]:
+        """The sorted rows of a bucket, by way of buckets of its own."""
+        below = HashOrder(
+            self._directory,
+            self._words,
+            self._workers,
+            seed=self._seed,
+            memory=self._memory,
+            level=self._level + 1,
+        )
+        step = max(1, self._memory // (4 * (2 + self._words)))  # Rows.
+        for first in range(0, self._spilled[bucket], step):
+            below._submit(below._add_read, self, bucket, first, step)
         yield from below.drain()
+        self._remove(bucket)
 
 
-def _keys(keyed: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(keyed[:, :2]).view("<u8").reshape(-1)
-
-
-def _sorted(keyed: np.ndarray) -> np.ndarray:
-    return keyed[np.argsort(_keys(keyed))]
+def write_whole(file: IO[bytes], array: np.ndarray) -> None:
+    """Write all bytes of a contiguous array to an unbuffered file, which may take fewer at a time."""
+    data = array.data.cast("B") if array.size else b""
+    written = 0
+    while written < len(data):
+        written += file.write(data[written:])

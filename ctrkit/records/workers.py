@@ -27,12 +27,21 @@ class Workers:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-        """Yield `work(item)` of each item in order, at most one item a thread ahead: so much is in memory."""
+    def submit(self, work: Callable[..., _Result], *arguments: object) -> Future[_Result]:
+        """Have `work(*arguments)` done when a thread is free."""
+        return self._pool.submit(work, *arguments)
+
+    def map(
+        self, work: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int | None = None
+    ) -> Iterator[_Result]:
+        """Yield `work(item)` of each item in order, `ahead` of them done in advance (None: one a thread).
+
+        So many results and items are in memory.
+        """
         waiting: deque[Future[_Result]] = deque()
         for item in items:
             waiting.append(self._pool.submit(work, item))
-            if len(waiting) > self._threads:
+            if len(waiting) > (self._threads if ahead is None else ahead):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -17,6 +17,7 @@ from ctrkit.records.layout import RowLayout
 from ctrkit.records.manifest import Manifest
 from ctrkit.records.shards import ShardStream
 from ctrkit.records.shuffle import HashOrder
+from ctrkit.records.workers import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,7 @@ class RecordWriter:
             self._order = HashOrder(
                 self._temporary / "buckets",
                 self._layout.words,
+                stack.enter_context(Workers(1)),
                 seed=self.options.seed,
                 memory=self.options.memory * 2**20,
             )

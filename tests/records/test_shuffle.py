@@ -9,14 +9,16 @@ import pytest
 
 from ctrkit.indexing.hashing import combine
 from ctrkit.records.shuffle import HashOrder
+from ctrkit.records.workers import Workers
 
 
 def shuffled(directory: Path, rows: int, *, chunk: int, seed: int = 0, memory: int = 1 << 20) -> list[int]:
-    order = HashOrder(directory, 2, seed=seed, memory=memory)
     packed = np.stack([np.arange(rows), np.arange(rows) * 2], axis=1).astype(np.int32)
-    for at in range(0, rows, chunk):
-        order.write(packed[at : at + chunk])
-    out = np.concatenate([np.empty((0, 2), dtype=np.int32), *order.drain()])
+    with Workers(1) as workers:
+        order = HashOrder(directory, 2, workers, seed=seed, memory=memory)
+        for at in range(0, rows, chunk):
+            order.write(packed[at : at + chunk])
+        out = np.concatenate([np.empty((0, 2), dtype=np.int32), *order.drain()])
     assert (out[:, 1] == 2 * out[:, 0]).all()  # Rows stay whole.
     assert not directory.exists()
     return out[:, 0].tolist()
