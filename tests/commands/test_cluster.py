@@ -134,9 +134,13 @@ def test_a_manifest_for_one_machine_is_refused(words: list[str]) -> None:
         cluster_manifest.run(load_config(words))
 
 
-def test_a_pattern_of_hosts_can_be_typed(tmp_path: Path) -> None:
+def test_hosts_and_resources_can_be_typed(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*CTRKIT, "cluster", "manifest", f"root={tmp_path}", 'manifest.hosts="{role}{index}.example.org:2222"'],
+        [
+            *CTRKIT,
+            *("cluster", "manifest", f"root={tmp_path}", "manifest.resources.ps.memory=16Gi"),
+            'manifest.hosts="{role}{index}.example.org:2222"',
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -146,3 +150,15 @@ def test_a_pattern_of_hosts_can_be_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     worker = json.loads((tmp_path / "quickstart" / "cluster" / "tf_config" / "worker-0.json").read_text())
     assert worker["cluster"]["worker"] == ["worker0.example.org:2222"]
+    job = yaml.safe_load((tmp_path / "quickstart" / "cluster" / "tfjob.yaml").read_text())
+    asked = {
+        role: one["template"]["spec"]["containers"][0].get("resources")
+        for role, one in job["spec"]["tfReplicaSpecs"].items()
+    }
+    memory = {"memory": "16Gi"}
+    assert asked == {
+        "Chief": None,
+        "Worker": None,
+        "PS": {"requests": memory, "limits": memory},
+        "Evaluator": None,
+    }

@@ -36,7 +36,9 @@ class ManifestOptions:
     restarts: int = 100  # Of all tasks together, before the job counts as failed.
     deadline_seconds: int | None = None  # None: the job may take any time.
     keep_seconds: int = 86_400  # After its end the job and its logs are kept so long.
-    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Role -> {cpu: 4, memory: 16Gi}.
+    resources: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # Role -> {cpu: 4, memory: 16Gi}; None is not asked for.
     # Of plain TF_CONFIGs, host:port: a pattern, or a list for each of chief, worker and ps. As the operator names them.
     hosts: str | Mapping[str, Sequence[str]] = "{name}-{role}-{index}.{namespace}.svc:2222"
 
@@ -56,6 +58,11 @@ class ManifestOptions:
         for role in self.resources:
             if role not in REPLICA_TYPES:
                 raise ConfigError(f"manifest.resources: no role {role!r}.{did_you_mean(role, REPLICA_TYPES)}")
+        named = {
+            role: {kind: str(amount) for kind, amount in (wanted or {}).items() if amount is not None}
+            for role, wanted in self.resources.items()
+        }
+        object.__setattr__(self, "resources", {role: wanted for role, wanted in named.items() if wanted})
 
 
 _EXAMPLES = {"image": "registry.example.org/ctrkit:1", "namespace": "default", "claim": "ctrkit-artifacts"}
@@ -143,8 +150,9 @@ def _pod(role: str, command: Sequence[str], options: ManifestOptions) -> dict[st
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "volumeMounts": [{"name": VOLUME, "mountPath": options.mount}],
     }
-    if wanted := {kind: str(amount) for kind, amount in options.resources.get(role, {}).items()}:
-        container["resources"] = {"requests": wanted, "limits": dict(wanted)}
+    if role in options.resources:
+        wanted = options.resources[role]
+        container["resources"] = {"requests": dict(wanted), "limits": dict(wanted)}
     volume = {"name": VOLUME, "persistentVolumeClaim": {"claimName": options.claim}}
     return {"containers": [container], "volumes": [volume]}
 
