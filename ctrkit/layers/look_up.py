@@ -33,11 +33,9 @@ def look_up_in_parts(parts: Sequence[tf.Variable], rows: Sequence[tf.Tensor]) ->
     part = tf.cast(tf.math.floormod(distinct, len(parts)), tf.int32)
     # `ctrkit.optimizers.distinct` knows this pattern: quotients of distinct numbers with one remainder are distinct.
     asked = tf.dynamic_partition(tf.math.floordiv(distinct, len(parts)), part, len(parts))
-    vectors = tf.concat([tf.gather(table, some) for table, some in zip(parts, asked, strict=True)], axis=0)
-    # Rather than bringing the vectors into the order of `distinct`, which would copy them, number them as they come.
-    order = tf.concat(tf.dynamic_partition(tf.range(tf.size(distinct)), part, len(parts)), axis=0)
-    numbers = tf.math.invert_permutation(order)
-    spread: list[tf.Tensor] = _spread(vectors, *(tf.gather(numbers, some) for some in places))
+    places_of = tf.dynamic_partition(tf.range(tf.size(distinct)), part, len(parts))
+    vectors = tf.dynamic_stitch(places_of, [tf.gather(table, some) for table, some in zip(parts, asked, strict=True)])
+    spread: list[tf.Tensor] = _spread(vectors, *places)
     return spread
 
 
