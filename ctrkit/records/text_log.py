@@ -17,6 +17,7 @@ import pyarrow.csv
 
 from ctrkit.errors import LogError
 from ctrkit.records.chunk import Chunk, Piece, check_columns
+from ctrkit.records.short_values import short_columns
 from ctrkit.schema import Schema
 
 LONGEST_LINE = 64 << 20  # Bytes; more without the end of a line is no log but, say, an unbalanced quote.
@@ -49,23 +50,35 @@ class TextPiece(Piece):
             invalid.append(row)
             return "error"
 
-        wanted = list(self.schema.columns)
-        try:
-            table = self._table(wanted, min(_PARSED_AT_ONCE, len(self.data) + 1), refuse)
-        except pa.ArrowInvalid as error:
-            raise self._explained(error, invalid) from error
+        log_format, wanted = self.schema.format, list(self.schema.columns)
+        assert log_format.separator is not None
+        columns: dict[str, pa.Array | pa.ChunkedArray] = {}
+        if not self._quoted:
+            columns |= short_columns(
+                self.data, self.names, wanted, separator=log_format.separator, missing=log_format.missing
+            )
+        long = [name for name in wanted if name not in columns]
+        if long:
+            try:
+                table = self._table(long, min(_PARSED_AT_ONCE, len(self.data) + 1), refuse)
+            except pa.ArrowInvalid as error:
+                raise self._explained(error, invalid) from error
+            columns |= {name: table.column(name) for name in long}
         return Chunk(
             path=self.path,
             unit="line",
             first=self.first_line,
-            rows=table.num_rows,
-            columns={name: table.column(name) for name in wanted},
+            rows=len(columns[wanted[0]]),
+            columns={name: columns[name] for name in wanted},
         )
+
+    @property
+    def _quoted(self) -> bool:
+        return self.schema.format.kind == "csv" and self.buffer.find(b'"', self.start, self.stop) >= 0
 
     def _table(self, wanted: list[str], block: int, refuse: Callable[[pyarrow.csv.InvalidRow], str]) -> pa.Table:
         """The wanted columns as strings, parsed `block` bytes at a time unless a line is longer."""
-        log_format = self.schema.format
-        quoted = log_format.kind == "csv" and self.buffer.find(b'"', self.start, self.stop) >= 0
+        log_format, quoted = self.schema.format, self._quoted
         try:
             return pyarrow.csv.read_csv(
                 pa.py_buffer(self.data),
