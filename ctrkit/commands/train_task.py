@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from ctrkit.commands.cluster_placement import compare, draw, model_items
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import prepare_log
-from ctrkit.commands.train import build, choose_run, log_result, show_result
 from ctrkit.commands.tracked import tracked_run
+from ctrkit.commands.train import build, choose_run, log_result, show_result
 from ctrkit.commands.workspace import save_config, work_dir
 from ctrkit.errors import ConfigError
 from ctrkit.training.cluster.options import NONE, ClusterOptions

@@ -120,7 +120,7 @@ class Chief:
                     fingerprint=self._prepared.fingerprint,
                     info=self._facts(),
                     host=self._task.address.rpartition(":")[0].strip("[]"),
-                    options=DispatchOptions(lost_after=self._cluster.lost_after),
+                    options=DispatchOptions(lost_after=self._cluster.lost_after, doubts=self._cluster.mode != SYNC),
                 )
             )
             self._dispatch = dispatch
@@ -132,8 +132,8 @@ class Chief:
             self._train_over_losses(dispatch, client, beats)
             if self._stop and self._state.step < self._plan.steps:
                 raise KeyboardInterrupt(
-                    f"{self._stop.signal_name} after step {self._state.step:,}; the checkpoint of that step is written. "
-                    "Run the same command again to go on."
+                    f"{self._stop.signal_name} after step {self._state.step:,}; the checkpoint of that step is "
+                    "written. Run the same command again to go on."
                 )
             self._await_evaluation(dispatch, beats)
         del server  # It cannot be stopped; it ends with the process.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,8 @@ from ctrkit.training.interrupt import StopRequest
 from ctrkit.training.loop import Observer, Plan
 from ctrkit.training.run_state import RunState
 from ctrkit.training.saving import CheckpointWriter
+
+_DOUBTS_EVERY = 0.5  # Seconds.
 
 
 class ChiefLoop(WorkerLoop):
@@ -74,6 +78,7 @@ class ChiefLoop(WorkerLoop):
         self._dispatch.note(step=state.step, steps=self._plan.steps)
         self._dispatch.set_ready(state.step)
         self._progress = self._start_progress()
+        threading.Thread(target=self._settle, args=(session,), name="ctrkit-doubts", daemon=True).start()
         super().after_create_session(session, coord)
 
     def stepped(self, session: tf.compat.v1.Session, step: int, loss: float, rows: int, dropped: bool) -> None:
@@ -106,9 +111,21 @@ class ChiefLoop(WorkerLoop):
                 self._dispatch.set_gate(self._next_save)
         self._last = None
 
+    def _settle(self, session: tf.compat.v1.Session) -> None:
+        """Find out what became of the batches that lost workers had in flight: the global step tells."""
+        with contextlib.suppress(tf.errors.OpError, RuntimeError):  # The session was closed.
+            while self._dispatch.end is None:
+                time.sleep(_DOUBTS_EVERY)
+                if self._dispatch.doubtful:
+                    with self._dispatch.held(self._hold_within) as quiet:
+                        step = int(session.run(self._step_variable))
+                        if quiet:
+                            self._dispatch.settle(step)
+
     def _write(self, session: tf.compat.v1.Session) -> None:
         state = self._state
         state.step = int(session.run(self._step_variable))
+        self._dispatch.settle(state.step)
         state.ledger = {**self._dispatch.ledger_state(), "batch_size": self._ticket_rows}
         state.count_time()
         self._writer.save(session, state, is_best=False)

@@ -149,6 +149,18 @@ class Dispatch:
             if missing:
                 raise role_never_came(missing, limit)
 
+    @property
+    def doubtful(self) -> int:
+        """Tickets that lost workers had in flight: they are leased to nobody until `settle`."""
+        with self._lock:
+            return self._ledger.doubtful
+
+    def settle(self, step: int) -> None:
+        """Decide about the doubtful tickets, by the global step of asynchronous variables while all is quiet."""
+        with self._lock:
+            if self._ledger.doubtful:
+                self._ledger.settle(step - self._ledger.done)
+
     def finish(self, status: str, reason: str = "") -> None:
         """End the training: from now on every question is answered "stop"."""
         with self._lock:
@@ -182,8 +194,10 @@ class Dispatch:
         with self._lock:
             known = self._roster.incarnation(role, index, incarnation)
             if known is None:
+                before = self._roster.find(role, index)
+                in_flight = before is not None and before.permit is not None
                 member = self._roster.join(role, index, incarnation, Process.from_dict(dict(process)))
-                self._release(member)
+                self._release(member, in_flight)
                 self._quiet.notify_all()
             return {"generation": self.generation, "info": self._info, "ready": self._ready, "end": self.end}
 
@@ -385,8 +399,9 @@ class Dispatch:
             self._go.notify_all()
             self._quiet.notify_all()
 
-    def _release(self, member: Member) -> int:
-        return sum(lease.count for lease in self._ledger.release(member.name))
+    def _release(self, member: Member, in_flight: bool = False) -> int:
+        in_flight = in_flight and self.options.doubts
+        return sum(lease.count for lease in self._ledger.release(member.name, in_flight=in_flight))
 
     def _changed(self) -> None:
         self._go.notify_all()

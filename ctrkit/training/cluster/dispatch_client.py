@@ -120,14 +120,15 @@ class DispatchClient:
         """Such as `worker-1`."""
         return f"{self.role}-{self.index}"
 
-    def join(self) -> Joined:
+    def join(self, *, give_up: float | None = None) -> Joined:
         """Enter the cluster, or enter it anew with a new session: what was held before goes to others.
 
+        `give_up` replaces that of the client for this question.
         Raises `IndexMismatchError` when the chief has another feature index, `TrainingError` when it does not answer.
         """
         incarnation = uuid.uuid4().hex
         try:
-            answer = self._ask("join", incarnation=incarnation, process=self._process)
+            answer = self._ask("join", give_up=give_up, incarnation=incarnation, process=self._process)
         except TrainingOver as over:
             return Joined(self.generation, end=self._ended(over.end))
         if self._fingerprint is not None and self._calls.fingerprint not in (None, self._fingerprint):

@@ -16,6 +16,7 @@ class DispatchOptions:
 
     lost_after: float = 60.0  # Seconds without a word from a role until its tickets go to others.
     slow_factor: float = 2.0  # A worker is slow when its median step takes more than this times that of the others.
+    doubts: bool = False  # Keep back what a worker had in flight when it was lost, until `Dispatch.settle`.
     longest_poll: float = 20.0  # Seconds until a question that must wait is answered "ask again".
 
     def __post_init__(self) -> None:

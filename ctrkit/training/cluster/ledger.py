@@ -50,6 +50,7 @@ class Ledger:
         self._done = Intervals()
         self._free = Intervals([(0, tickets)])
         self._held: dict[Hashable, Intervals] = {}
+        self._doubtful = Intervals()
         self._next_filler = tickets
 
     @property
@@ -94,13 +95,29 @@ class Ledger:
             (self._free if dropped else self._done).add(ticket, ticket + 1)
         return True
 
-    def release(self, worker: Hashable) -> list[Lease]:
-        """Free what `worker` holds, to be leased anew, and return it, lowest first and without fillers."""
+    @property
+    def doubtful(self) -> int:
+        """Tickets of which nobody knows whether they were trained, until `settle`."""
+        return len(self._doubtful)
+
+    def release(self, worker: Hashable, *, in_flight: bool = False) -> list[Lease]:
+        """Free what `worker` holds, to be leased anew, and return it, lowest first and without fillers.
+
+        With `in_flight` the worker was lost within a step: its first ticket may have been trained and is kept back.
+        """
         held = self._held.pop(worker, Intervals())
         held.remove(self.tickets, self._next_filler)
+        if in_flight and (first := held.take(1)) is not None:
+            self._doubtful.add(*first)
         for first, end in held:
             self._free.add(first, end)
         return _leases(held)
+
+    def settle(self, trained: int) -> None:
+        """Say how many of the doubtful tickets were trained; the others are leased anew."""
+        while (ticket := self._doubtful.take(1)) is not None:
+            (self._done if trained > 0 else self._free).add(*ticket)
+            trained -= 1
 
     def held_by(self, worker: Hashable) -> list[Lease]:
         """What `worker` holds and has not acknowledged, lowest first, fillers among it."""

@@ -11,11 +11,13 @@ from typing import Any
 
 from ctrkit.atomic import write_json
 from ctrkit.errors import TrainingError
+from ctrkit.training.cluster.dispatch_client import DispatchClient, Joined
 from ctrkit.training.cluster.task import Task
 from ctrkit.training.run_file import FINISHED, RunFile
 
 _FOLDER = "cluster"
 _WAIT = 0.2  # Seconds between two looks.
+_WAIT_FOR_ANSWER = 2.0  # Seconds that a chief may take to answer, between two looks at the run.
 
 
 def announce(work_dir: Path, task: Task, run_dir: Path) -> None:
@@ -48,6 +50,23 @@ def find(work_dir: Path, task: Task, *, within: float, told: Callable[[], None] 
         f"{task.name}: the chief ({task.cluster['chief'][0]}) named no run in {path} within {within:.0f} s. See the "
         "chief's log; and check that all tasks see the same work_dir."
     )
+
+
+def enter(client: DispatchClient, run_dir: Path, *, within: float) -> Joined | None:
+    """Join the chief's cluster; None when the run is finished already, or ends meanwhile.
+
+    Raises `TrainingError` when the chief does not answer within so many seconds.
+    """
+    until = time.monotonic() + within
+    while True:
+        try:
+            joined = client.join(give_up=_WAIT_FOR_ANSWER)
+            return None if joined.end is not None else joined
+        except TrainingError:
+            if RunFile(run_dir).read().get("status") == FINISHED:
+                return None
+            if time.monotonic() > until:
+                raise
 
 
 def _path(work_dir: Path, task: Task) -> Path:

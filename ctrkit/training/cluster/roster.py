@@ -23,10 +23,11 @@ class Roster:
         *,
         lost_after: float,
         slow_factor: float,
-        on_lost: Callable[[Member], int],
+        on_lost: Callable[[Member, bool], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_lost` is told of each role that is lost, once, and returns how many tickets went back."""
+        """`on_lost` is told of each role that is lost, once, and whether it was within a step; it returns how many
+        tickets went back."""
         self._members: dict[str, Member] = {}
         self._lost_after, self._slow_factor = lost_after, slow_factor
         self._on_lost, self._clock = on_lost, clock
@@ -38,6 +39,10 @@ class Roster:
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
+
+    def find(self, role: str, index: int) -> Member | None:
+        """The role, if it was ever heard of."""
+        return self._members.get(f"{role}-{index}")
 
     def join(self, role: str, index: int, incarnation: str, process: Process) -> Member:
         """Enter a role, or its new incarnation."""
@@ -83,8 +88,9 @@ class Roster:
             silent = now - member.heard
             gone = member.process is not None and member.process.is_gone
             if gone or silent > self._lost_after:
+                in_flight = member.permit is not None
                 member.lost, member.permit, member.kept_waiting, found = True, None, False, True
-                released = self._on_lost(member)
+                released = self._on_lost(member, in_flight)
                 why = "its process ended" if gone else f"not heard of for {silent:.0f} s"
                 share = f"; {released:,} batches that it had go to others" if released else ""
                 where = f" (pid {member.process.pid} on {member.process.host})" if member.process else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from ctrkit.training.cluster.dispatch_client import GIVE_UP, DispatchClient
 from ctrkit.training.cluster.heartbeats import Heartbeats
 from ctrkit.training.cluster.options import ClusterOptions
+from ctrkit.training.cluster.rendezvous import enter
 from ctrkit.training.cluster.session import start_server
 from ctrkit.training.cluster.task import Task
 
@@ -18,8 +19,10 @@ _LOOK_EVERY = 0.5  # Seconds.
 def hold_variables(task: Task, find_run: Callable[[], Path], cluster: ClusterOptions) -> None:
     """Serve variables until the training is over. Raises `TrainingError` when the chief stays away."""
     server = start_server(task)  # Before anything else: sessions cannot be opened without it.
-    with DispatchClient(find_run(), task.role, task.index, give_up=max(GIVE_UP, cluster.come_up_within)) as client:
-        client.join()
+    run_dir = find_run()
+    with DispatchClient(run_dir, task.role, task.index, give_up=max(GIVE_UP, cluster.come_up_within)) as client:
+        if enter(client, run_dir, within=cluster.come_up_within) is None:
+            return
         with Heartbeats(client, "serving"):
             client.wait_end()
             while client.status()["roles"]:  # Sessions that are being closed hang without their parameter server.

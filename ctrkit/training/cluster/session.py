@@ -22,8 +22,8 @@ from ctrkit.training.cluster.placement import Plan as Placement
 from ctrkit.training.cluster.synchronous import Synchronous, SynchronousOptimizer
 from ctrkit.training.cluster.task import Task
 from ctrkit.training.cluster.worker_loop import WorkerLoop
-from ctrkit.training.fit import TrainingData
 from ctrkit.training.estimator import TrainingGraph, build_estimator, quiet_tensorflow, run_config
+from ctrkit.training.fit import TrainingData
 from ctrkit.training.keras_classes import keras_classes_kept
 from ctrkit.training.options import TrainingOptions
 

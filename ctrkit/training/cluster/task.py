@@ -13,7 +13,9 @@ from ctrkit.errors import ConfigError, did_you_mean
 CHIEF, WORKER, PS, EVALUATOR = "chief", "worker", "ps", "evaluator"
 ROLES = (CHIEF, WORKER, PS, EVALUATOR)
 VARIABLE = "TF_CONFIG"
-_EXAMPLE = '{"cluster": {"chief": ["h0:2222"], "worker": ["h1:2222"], "ps": ["h2:2222"]}, "task": {"type": "ps", "index": 0}}'
+_EXAMPLE = (
+    '{"cluster": {"chief": ["h0:2222"], "worker": ["h1:2222"], "ps": ["h2:2222"]}, "task": {"type": "ps", "index": 0}}'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,9 @@ class Task:
         if len(self.cluster.get(CHIEF, ())) != 1 or not self.cluster.get(PS):
             counts = {role: len(hosts) for role, hosts in self.cluster.items()}
             raise ConfigError(f"{VARIABLE}: got {counts}, expected exactly one chief and at least one ps.")
-        if self.role != EVALUATOR and not 0 <= self.index < len(self.cluster.get(self.role, ())):
-            raise ConfigError(
-                f"{VARIABLE}: task {self.role} {self.index}, but the cluster lists {len(self.cluster.get(self.role, ()))}."
-            )
+        listed = len(self.cluster.get(self.role, ()))
+        if self.role != EVALUATOR and not 0 <= self.index < listed:
+            raise ConfigError(f"{VARIABLE}: task {self.role} {self.index}, but the cluster lists {listed} of them.")
 
     @property
     def name(self) -> str:

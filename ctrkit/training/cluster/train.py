@@ -13,6 +13,7 @@ from ctrkit.training.cluster.evaluator import judge
 from ctrkit.training.cluster.heartbeats import Heartbeats
 from ctrkit.training.cluster.judgement import Judgement
 from ctrkit.training.cluster.options import ClusterOptions
+from ctrkit.training.cluster.rendezvous import enter
 from ctrkit.training.cluster.task import CHIEF, EVALUATOR, Task
 from ctrkit.training.cluster.worker import work
 from ctrkit.training.fit import TrainingData, TrainingResult, stopping_of
@@ -57,17 +58,23 @@ def train_on_cluster(
         chief = Chief(model, prepared, run_dir, options=options, cluster=cluster, task=task, observer=observer)
         return chief.train()
     if task.role == EVALUATOR:
-        _evaluate(model, prepared, run_dir, task, options)
+        _evaluate(model, prepared, run_dir, task, options, cluster)
     else:
         work(model, prepared, run_dir, options=options, cluster=cluster, task=task)
     return None
 
 
 def _evaluate(
-    model: tf.keras.Model, prepared: TrainingData, run_dir: Path, task: Task, options: TrainingOptions
+    model: tf.keras.Model,
+    prepared: TrainingData,
+    run_dir: Path,
+    task: Task,
+    options: TrainingOptions,
+    cluster: ClusterOptions,
 ) -> None:
     with DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint) as client:
-        client.join()
+        if enter(client, run_dir, within=cluster.come_up_within) is None:
+            return
         with Heartbeats(client) as beats:
             judge(
                 model,

@@ -14,6 +14,7 @@ from ctrkit.training.cluster.heartbeats import Heartbeats
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.options import ClusterOptions
 from ctrkit.training.cluster.planned import planned
+from ctrkit.training.cluster.rendezvous import enter
 from ctrkit.training.cluster.session import Share, TrainingSession, start_server
 from ctrkit.training.cluster.task import PS, Task
 from ctrkit.training.cluster.worker_loop import StaleError, WorkerLoop
@@ -43,31 +44,33 @@ def work(
     """
     training_records(model, prepared)
     server = start_server(task)
-    with DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint) as client:
-        with Heartbeats(client) as beats:
-            joined = client.join()
-            _check_same(joined, options, cluster)
-            share = Share(**joined.info["share"])
-            placement = planned(
-                model,
-                prepared.index,
-                batch_size=share.batch_size,
-                options=options,
-                ps=task.ps,
-                strategy=cluster.placement,
-            )
-            session = TrainingSession(
-                model,
-                prepared,
-                run_dir,
-                options=options,
-                cluster=cluster,
-                task=task,
-                placement=placement,
-                share=share,
-            )
-            _train_over_losses(session, client, beats, share, cluster, task)
-            client.leave()
+    client = DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint)
+    with client, Heartbeats(client) as beats:
+        joined = enter(client, run_dir, within=cluster.come_up_within)
+        if joined is None:
+            return
+        _check_same(joined, options, cluster)
+        share = Share(**joined.info["share"])
+        placement = planned(
+            model,
+            prepared.index,
+            batch_size=share.batch_size,
+            options=options,
+            ps=task.ps,
+            strategy=cluster.placement,
+        )
+        session = TrainingSession(
+            model,
+            prepared,
+            run_dir,
+            options=options,
+            cluster=cluster,
+            task=task,
+            placement=placement,
+            share=share,
+        )
+        _train_over_losses(session, client, beats, share, cluster, task)
+        client.leave()
     del server  # It cannot be stopped; it ends with the process.
 
 
@@ -100,8 +103,8 @@ def _train_over_losses(
             reason = str(getattr(error, "message", error)).splitlines()[0][:200]
             if fruitless >= FRUITLESS:
                 raise TrainingError(
-                    f"{task.name} lost its session {fruitless} times in a row without a step between: {reason}. Look at "
-                    "the logs of the chief and of the parameter servers."
+                    f"{task.name} lost its session {fruitless} times in a row without a step between: {reason}. Look "
+                    "at the logs of the chief and of the parameter servers."
                 ) from error
             _log.warning("Session lost (%s: %s); asking the chief for another.", type(error).__name__, reason)
         if client.end is not None:
@@ -111,8 +114,6 @@ def _train_over_losses(
 
 
 def _check_same(joined: Joined, options: TrainingOptions, cluster: ClusterOptions) -> None:
-    if joined.end is not None and not joined.info:
-        return
     theirs, ours = joined.info["options"], options.to_dict()
     different = [name for name in ours if theirs.get(name) != ours[name]]
     for name, value in (("mode", cluster.mode), ("placement", cluster.placement)):
@@ -124,6 +125,6 @@ def _check_same(joined: Joined, options: TrainingOptions, cluster: ClusterOption
     if different:
         name = different[0]
         raise ConfigError(
-            f"The chief trains with training.{name}={theirs.get(name)!r}, this task got {ours[name]!r}. Start all tasks "
-            "with the same words."
+            f"The chief trains with training.{name}={theirs.get(name)!r}, this task got {ours[name]!r}. Start all "
+            "tasks with the same words."
         )

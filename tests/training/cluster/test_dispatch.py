@@ -247,6 +247,24 @@ def test_a_new_session_gives_back_what_the_old_one_held(
     assert next(after) == (4, 4)
 
 
+@pytest.mark.parametrize(("step", "first", "done"), [(0, (0, 4), []), (1, (1, 4), [[0, 1]])])
+def test_the_global_step_tells_whether_a_lost_step_counts(
+    step: int, first: tuple[int, int], done: list[list[int]]
+) -> None:
+    dispatch = Dispatch(Ledger(20, lease=4), options=DispatchOptions(doubts=True))
+    dispatch.set_ready(0)
+    one = DispatchClient.local(dispatch, "worker")
+    one.join()
+    assert one.lease() == Lease(0, 4)
+    assert one.step() == "go"
+    one.join()
+    assert dispatch.doubtful == 1
+    dispatch.settle(step)
+    assert dispatch.doubtful == 0
+    assert dispatch.ledger_state()["done"] == done
+    assert one.lease() == Lease(*first)
+
+
 def test_a_second_process_takes_the_place_of_the_first(
     dispatch: Dispatch, worker: Callable[..., DispatchClient]
 ) -> None:

@@ -70,6 +70,15 @@ class LedgerMachine(RuleBasedStateMachine):
         released = [t for lease in self.ledger.release(worker) for t in range(lease.first, lease.first + lease.count)]
         assert released == sorted(ticket for ticket in self.held.pop(worker, []) if ticket < self.tickets)
 
+    @rule(worker=WORKERS, trained=st.booleans())
+    def die_within_a_step(self, worker: int, trained: bool) -> None:
+        self.ledger.release(worker, in_flight=True)
+        held = [ticket for ticket in self.held.pop(worker, []) if ticket < self.tickets]
+        assert self.ledger.doubtful == (1 if held else 0)
+        if held and trained:
+            self.done.add(min(held))
+        self.ledger.settle(1 if trained else 0)
+
     @rule()
     def save(self) -> None:
         self.saved = json.loads(json.dumps(self.ledger.to_dict())), set(self.done)
