@@ -20,8 +20,8 @@ from ctrkit.progress import progress
 FORMAT_VERSION = 2  # 2: tensors are named by the place of their weight in the model, and may be in parts.
 CHECKPOINTS, BEST = "checkpoints", "best"  # Folders of a run.
 PREFIX = "model.ckpt"
-_CUT = ".cut-"  # Before the number of a checkpoint that was cut anew.
-_FILE = re.compile(rf"{re.escape(PREFIX)}-(\d+)(?:{re.escape(_CUT)}(\d+))?(?!\d)")
+_AGAIN = ".again-"  # Before the number of a step written again, so that the files from before stay whole.
+_FILE = re.compile(rf"{re.escape(PREFIX)}-(\d+)(?:{re.escape(_AGAIN)}(\d+))?(?!\d)")
 _log = logging.getLogger(__name__)
 
 
@@ -39,16 +39,16 @@ class Stamp:
 
 @dataclass(frozen=True, order=True)
 class Checkpoint:
-    """The files of one step in a folder; of two cuts of the same step the one with the larger number is the newer."""
+    """The files of one step in a folder; of several of the same step the one with the largest number is the newest."""
 
     directory: Path
     step: int
-    cut: int = 0  # How often its tables were cut anew.
+    again: int = 0  # How often the step had been written before, e.g. cut into other parts.
 
     @property
     def prefix(self) -> str:
         """The path that TensorFlow knows it by."""
-        return str(self.directory / f"{PREFIX}-{self.step}") + (f"{_CUT}{self.cut}" if self.cut else "")
+        return str(self.directory / f"{PREFIX}-{self.step}") + (f"{_AGAIN}{self.again}" if self.again else "")
 
     @property
     def stamp_path(self) -> Path:
@@ -123,6 +123,12 @@ def checkpoints(directory: Path) -> list[Checkpoint]:
     """The stamped checkpoints of a folder, newest first."""
     found = [(_of_file(path), path) for path in directory.glob(f"{PREFIX}-*.json")]
     return sorted((one for one, path in found if one is not None and one.stamp_path == path), reverse=True)
+
+
+def unwritten(directory: Path, step: int) -> Checkpoint:
+    """A checkpoint of `step` to be written that overwrites none of the same step."""
+    written = [checkpoint.again for checkpoint in checkpoints(directory) if checkpoint.step == step]
+    return Checkpoint(directory, step, max(written) + 1 if written else 0)
 
 
 def newest_whole(directory: Path) -> tuple[Checkpoint, Stamp] | None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ctrkit.layers.shard import pieces, split_only
 from ctrkit.progress import progress
-from ctrkit.training.checkpoint import Checkpoint, checkpoints
+from ctrkit.training.checkpoint import Checkpoint, unwritten
 from ctrkit.training.logical import LogicalName, counts_of, is_by_row, read_whole
 from ctrkit.training.saving import writing
 
@@ -37,8 +37,7 @@ def recut(checkpoint: Checkpoint, parts: Mapping[int, int], directory: Path | No
     directory = checkpoint.directory if directory is None else directory
     stamp = checkpoint.stamp()
     before, now = counts_of(stamp.parts), split_only(parts)
-    cuts = [found.cut for found in checkpoints(directory) if found.step == checkpoint.step]
-    new = Checkpoint(directory, checkpoint.step, max([checkpoint.cut, *cuts]) + 1)
+    new = unwritten(directory, checkpoint.step)
     with writing(new), tf.device("cpu"):
         file = _Writer(new.prefix)
         with progress("cutting tables anew", total=sum(stamp.files.values()), unit="bytes") as shown:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ArtifactError
 from ctrkit.layers.shard import split_only
-from ctrkit.training.checkpoint import BEST, CHECKPOINTS, PREFIX, Checkpoint, Stamp, checkpoints
+from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint, Stamp, checkpoints, unwritten
 from ctrkit.training.run_state import RunState
 
 
@@ -43,10 +43,9 @@ class CheckpointWriter:
         Raises `ArtifactError` when the disk is full; the checkpoints from before are then still there.
         """
         assert self._saver is not None
-        checkpoint = Checkpoint(self._directory, state.step)
+        checkpoint = unwritten(self._directory, state.step)
         with writing(checkpoint):
-            prefix = str(self._directory / PREFIX)
-            self._saver.save(session, prefix, global_step=state.step, write_meta_graph=False, write_state=False)
+            self._saver.save(session, checkpoint.prefix, write_meta_graph=False, write_state=False)
             checkpoint.seal(
                 Stamp(
                     step=state.step,
@@ -58,7 +57,9 @@ class CheckpointWriter:
             )
             if is_best:
                 checkpoint.publish(self._run_dir / BEST)
-        for old in checkpoints(self._directory)[self._keep :]:
+        kept = checkpoints(self._directory)
+        same_step = [old for old in kept if old.step == checkpoint.step and old < checkpoint]
+        for old in same_step + [old for old in kept if old not in same_step][self._keep :]:
             old.delete()
 
 

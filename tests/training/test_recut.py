@@ -16,11 +16,12 @@ from ctrkit.errors import ArtifactError
 from ctrkit.export import export_model
 from ctrkit.layers import cut
 from ctrkit.training import load_weights
-from ctrkit.training.checkpoint import CHECKPOINTS, checkpoints, newest_whole
+from ctrkit.training.checkpoint import BEST, CHECKPOINTS, checkpoints, newest_whole
 from ctrkit.training.early_stopping import EarlyStopping
 from ctrkit.training.recut import recut
 from ctrkit.training.resume import resume
 from ctrkit.training.run_state import RunState
+from ctrkit.training.saving import CheckpointWriter
 from tests.layers.index import random_ids
 from tests.training.cut_runs import all_in, run_in_parts
 from tests.training.runs import weights_of
@@ -81,7 +82,7 @@ def test_a_run_goes_on_in_another_number_of_parts(parts: int, sequences, undistu
     for got, expected in zip(found, undisturbed, strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6, rtol=0)
     newest = checkpoints(run_dir / CHECKPOINTS)[0]
-    assert (newest.step, newest.cut) == (20, 0)
+    assert (newest.step, newest.again) == (20, 0)
     assert set(newest.stamp().parts.values()) == ({parts} if parts > 1 else set())
 
 
@@ -143,7 +144,7 @@ def test_cutting_back_and_forth_changes_no_number(sequences, in_three, tmp_path)
     whole = recut(first, {})
     assert not [name for name in tensors(whole) if "part_" in name]
     again = recut(recut(whole, {0: 2, 1: 7}), parts)
-    assert again.cut == 3
+    assert again.again == 3
     expected, found = tensors(first), tensors(again)
     assert set(found) == set(expected)
     for name, value in expected.items():
@@ -176,14 +177,34 @@ def test_until_the_new_cut_is_whole_the_old_one_is_there(sequences, in_three, tm
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
-    (directory / "model.ckpt-10.cut-1_temp").mkdir()
-    (directory / "model.ckpt-10.cut-1_temp" / "part-00000.data-00000-of-00001").write_bytes(b"half")
-    (directory / "model.ckpt-10.cut-1.index").write_bytes(b"half")
+    (directory / "model.ckpt-10.again-1_temp").mkdir()
+    (directory / "model.ckpt-10.again-1_temp" / "part-00000.data-00000-of-00001").write_bytes(b"half")
+    (directory / "model.ckpt-10.again-1.index").write_bytes(b"half")
     assert resume(plain(sequences.index), run_dir, RunState(EarlyStopping(None, None)), sequences.fingerprint, {})
     (only,) = checkpoints(directory)
-    assert (only.step, only.cut) == (10, 1)
+    assert (only.step, only.again) == (10, 1)
     only.verified()
     assert not list(directory.glob("*_temp"))
+
+
+def test_a_step_that_is_saved_twice_replaces_itself_only_when_it_is_whole(in_three, tmp_path) -> None:
+    run_dir = copy_of(in_three, tmp_path)
+    (first,) = checkpoints(run_dir / CHECKPOINTS)
+    state = RunState(EarlyStopping(None, None), step=10)
+    writer = CheckpointWriter(run_dir, keep=2, fingerprint="", weights=[])
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        variable = tf.compat.v1.get_variable("x", initializer=3.0)
+        writer.use(tf.compat.v1.train.Saver({"global_step": variable}))
+        with pytest.raises(ArtifactError, match="Cannot write the checkpoint of step 10"):
+            writer.save(session, state, is_best=False)  # Not initialized.
+        assert checkpoints(run_dir / CHECKPOINTS) == [first]
+        first.verified()
+        session.run(variable.initializer)
+        for again in (1, 2):
+            writer.save(session, state, is_best=True)
+            (only,) = checkpoints(run_dir / CHECKPOINTS)
+            assert only.again == again
+            assert [path.name for path in only.files()] == sorted(path.name for path in (run_dir / BEST).iterdir())
 
 
 def test_a_checkpoint_that_lacks_a_part_is_refused(sequences, in_three, tmp_path) -> None:
