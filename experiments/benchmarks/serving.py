@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import psutil
 import tensorflow as tf
+from bars import draw_bars
 
 from ctrkit.export import ExportOptions, export_model
 from ctrkit.indexing import FeatureIndex, Vocabulary
@@ -207,6 +208,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--requests", type=int, default=40, help="of each way in a round")
     parser.add_argument("--starts", type=int, default=3, help="fresh servers for the first request; 0 skips that table")
+    parser.add_argument("--plot", type=Path, default=Path("artifacts/benchmarks/serving.png"), help="the chart")
     options = parser.parse_args()
     tf.get_logger().setLevel("ERROR")  # tf.feature_column warns of its deprecation hundreds of times.
     batches = [impressions(CANDIDATES, seed) for seed in range(10, 18)]
@@ -225,6 +227,11 @@ def main() -> None:
             for way in ways:
                 way.block(options.requests)
         report(ways)
+        panels = {
+            "round trip, p50": {way.name: way.p50 for way in ways[1:]},
+            "server CPU a request": {way.name: way.cpu_per_request for way in ways[1:]},
+        }
+        draw_bars(options.plot, panels, headline=f"Ranking {CANDIDATES} candidates over loopback", unit="ms", digits=1)
         from_raw_values(ways, index, batches)
         stack.close()
         if options.starts:
