@@ -61,7 +61,8 @@ class ChiefLoop(WorkerLoop):
         self._stop, self._is_judged_over, self._hold_within = stop, is_judged_over, hold_within
         self._start_progress, self._observer, self._check_placement = start_progress, observer, check_placement
         self._ticket_rows = ticket_rows
-        self._last: float | None = None
+        self._last: float | None = None  # When the last step ended; None: the next step's time says nothing.
+        self._timed_step = 0
 
     def use(self, graph: TrainingGraph) -> None:
         super().use(graph)
@@ -81,7 +82,7 @@ class ChiefLoop(WorkerLoop):
         threading.Thread(target=self._settle, args=(session,), name="ctrkit-doubts", daemon=True).start()
         super().after_create_session(session, coord)
 
-    def stepped(self, session: tf.compat.v1.Session, step: int, loss: float, rows: int, dropped: bool) -> None:
+    def stepped(self, step: int, loss: float) -> None:
         state = self._state
         before, state.step = state.step, step
         state.loss_sum += loss
@@ -91,7 +92,9 @@ class ChiefLoop(WorkerLoop):
         if step // self._plan.log_every > before // self._plan.log_every and self._observer is not None:
             self._observer.on_metrics(step, {**state.report_loss(), **self._rates()})
         self._progress.advance(max(0, step - before), f"step {step:,}, loss {loss:.4f}")
-        if step >= self._next_save and step < self._plan.steps:
+
+    def acknowledged(self, session: tf.compat.v1.Session, step: int) -> None:
+        if self._next_save <= step < self._plan.steps and self._dispatch.end is None:
             self._save(session)
 
     def is_over(self, step: int) -> bool:

@@ -107,8 +107,8 @@ class Ledger:
         """
         held = self._held.pop(worker, Intervals())
         held.remove(self.tickets, self._next_filler)
-        if in_flight and (first := held.take(1)) is not None:
-            self._doubtful.add(*first)
+        if in_flight and (lost := held.take(1)) is not None:
+            self._doubtful.add(*lost)
         for first, end in held:
             self._free.add(first, end)
         return _leases(held)

@@ -76,15 +76,19 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
         self._local_step, self.trained = step, True
         now = time.perf_counter()
         stats = {"loss": loss, "samples": len(scores), "seconds": now - self._began}
-        self.stepped(run_context.session, step, loss, len(scores), dropped)
+        self.stepped(step, loss)
         goes_on = self._ask([(ticket, dropped)], stats, step)
+        self.acknowledged(run_context.session, step)
         if not goes_on or self.is_over(step):
             self._stopped = True
             run_context.request_stop()
         self._began = time.perf_counter()
 
-    def stepped(self, session: tf.compat.v1.Session, step: int, loss: float, rows: int, dropped: bool) -> None:
+    def stepped(self, step: int, loss: float) -> None:
         """A step is done and not yet acknowledged."""
+
+    def acknowledged(self, session: tf.compat.v1.Session, step: int) -> None:
+        """The chief knows of the step, and the next one has not begun."""
 
     def is_over(self, step: int) -> bool:
         """Whether to stop, whatever the chief says."""
