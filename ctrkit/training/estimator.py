@@ -58,7 +58,8 @@ def build_estimator(
     Raises `ConfigError` when the model cannot be cloned, or a weight cannot be split.
     """
     parts = split_only(parts or {})
-    initial = model.get_weights()
+    is_new = config.is_chief and tf.train.latest_checkpoint(config.model_dir) is None
+    initial = model.get_weights() if is_new else []  # Copies, which nobody else needs.
     clone = compiled_clone(model, options, steps=steps, parts=parts)
     clone.optimizer = wrapped(clone.optimizer)
     converted = _convert(clone, config)
