@@ -76,6 +76,8 @@ def log_result(tracker: Run, run_dir: Path, result: TrainingResult) -> None:
         step=result.best_step,
     )
     tracker.set_tags({"ctrkit.stopped_because": result.stopped_because})
+    if not result.history:  # A run of a few steps, without a validation part.
+        return
     figure = learning_curve_figure(result.history)
     save_figure(figure, run_dir / "learning_curve.png")
     tracker.log_figure("learning_curve", figure)

@@ -89,9 +89,14 @@ class ChiefLoop(WorkerLoop):
         state.loss_steps += 1
         self._dispatch.note(step=step)
         self._time(step)
-        if step // self._plan.log_every > before // self._plan.log_every and self._observer is not None:
-            self._observer.on_metrics(step, {**state.report_loss(), **self._rates()})
+        if step // self._plan.log_every > before // self._plan.log_every:
+            self._report(step)
         self._progress.advance(max(0, step - before), f"step {step:,}, loss {loss:.4f}")
+
+    def _report(self, step: int) -> None:
+        loss = self._state.report_loss()
+        if self._observer is not None:
+            self._observer.on_metrics(step, {**loss, **self._rates()})
 
     def acknowledged(self, session: tf.compat.v1.Session, step: int) -> None:
         if self._next_save <= step < self._plan.steps and self._dispatch.end is None:
@@ -103,6 +108,8 @@ class ChiefLoop(WorkerLoop):
     def end(self, session: tf.compat.v1.Session) -> None:
         """All steps are done, or someone stops the run: save once more, and let nobody train on."""
         with self._dispatch.held(self._hold_within):
+            if self._state.loss_steps:
+                self._report(self._state.step)
             self._write(session)
             self._dispatch.finish("stopped" if self._stop else "trained", self._stop.signal_name or "")
 

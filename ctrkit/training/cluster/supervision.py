@@ -134,8 +134,6 @@ class Supervision:
         if exit.status == 0:
             self._done[role] = exit
             self._tell(f"{role} is done")
-            if self._phase == "training" and self._belonged_to_a_fallen_chief(role):
-                self._bring_back(role, time.monotonic())
             return
         self._last[role] = Failure.of(exit, tail)
         if self._phase == "training":
@@ -161,11 +159,6 @@ class Supervision:
             verdict = f"{role} had its {self._policy.times} restarts within {self._policy.within:g} s."
         if role == CHIEF or not self._chief_ends_well():
             raise TrainingError(self._story(verdict))
-
-    def _belonged_to_a_fallen_chief(self, role: str) -> bool:
-        """Whether it served a chief that just died: what it took for the end was not."""
-        fell = [failure.at for failure in self._incident.failures if failure.role == CHIEF]
-        return bool(fell) and self._started[role] < fell[-1]
 
     def _bring_back(self, role: str, due: float) -> None:
         self._restarts[role].count += 1
