@@ -17,6 +17,7 @@ from ctrkit.indexing.lookup import CROSS_SEPARATOR
 from ctrkit.progress import Progress, progress
 from ctrkit.records.encode import EncodedChunk, use_of
 from ctrkit.records.spill import Spill, small, strings
+from ctrkit.records.words import unified
 from ctrkit.records.workers import Workers
 from ctrkit.schema import Categorical, Cross, Feature, Hashed, Numeric, Schema
 from ctrkit.schema import Sequence as SequenceFeature
@@ -131,12 +132,8 @@ class Fitting:
     def _unified(self, feature: Feature) -> tuple[pa.LargeStringArray, list[np.ndarray]]:
         """The distinct tokens of all chunks, and for each chunk the place of its tokens among them."""
         arrays = [self.spill.get_strings(*self._file(feature, chunk)) for chunk in self.chunks]
-        encoded = pa.chunked_array(arrays, type=pa.string()).dictionary_encode()
-        if not len(encoded):
-            return pa.array([], pa.large_string()), [np.empty(0, dtype=np.int32) for _ in arrays]
-        filled = iter(encoded.chunks)  # Arrow leaves out the empty ones.
-        places = [next(filled).indices.to_numpy() if len(a) else np.empty(0, dtype=np.int32) for a in arrays]
-        return encoded.chunk(0).dictionary.cast(pa.large_string()), places
+        values, places = unified(arrays)
+        return values.cast(pa.large_string()), places
 
     def _fit_tokens(self, feature: Categorical | Hashed | Cross) -> Vocabulary | None:
         values, places = self._unified(feature)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 
-_LONGEST = 8  # Bytes of a value.
-_FIRST_BYTES = np.array([2 ** (8 * kept) - 1 for kept in range(_LONGEST + 1)], dtype=np.uint64)
+from ctrkit.records.words import FIRST_BYTES, LONGEST, encode_words, strings_of, words_from_each
+
 _CUT_AT_ONCE = 1 << 19  # Bytes, so that what is computed of them stays in the cache.
 _LINE_END = ord("\n")
 
@@ -36,7 +36,7 @@ def short_columns(
             return {}
         words[:, row : row + len(cut)] = cut.T
         row, start = row + len(cut), stop
-    return {name: _coded(words[k], missing) for name, k in zip(wanted, places, strict=True) if longest[k] <= _LONGEST}
+    return {name: _coded(words[k], missing) for name, k in zip(wanted, places, strict=True) if longest[k] <= LONGEST}
 
 
 def _is_utf8(data: memoryview) -> bool:
@@ -75,23 +75,16 @@ def _cut(raw: np.ndarray, separator: int, columns: int, longest: np.ndarray) -> 
     np.add(ends[:-1], 1, out=starts[1:])
     lengths = ends - starts
     np.maximum(longest, lengths.reshape(rows, columns).max(axis=0), out=longest)
-    padded = np.concatenate([raw, np.zeros(_LONGEST, dtype=np.uint8)])
-    from_each_byte: np.ndarray = np.ndarray(shape=(len(raw) + 1,), dtype="<u8", buffer=padded, strides=(1,))
-    found = from_each_byte[starts]
-    found &= _FIRST_BYTES.take(lengths, mode="clip")
+    found = words_from_each(raw)[starts]
+    found &= FIRST_BYTES.take(lengths, mode="clip")
     return found.reshape(rows, columns)
 
 
 def _coded(words: np.ndarray, missing: Collection[str]) -> pa.DictionaryArray:
-    column = pa.Array.from_buffers(pa.uint64(), len(words), [None, pa.py_buffer(words)]).dictionary_encode()
+    column = encode_words(words)
     distinct = column.dictionary.to_numpy()
-    spelled = distinct.astype("<u8", copy=False).view(np.uint8)
-    offsets = np.zeros(len(distinct) + 1, dtype=np.int32)
-    np.cumsum(np.searchsorted(_FIRST_BYTES, distinct), out=offsets[1:])  # The lengths.
-    absent = np.isin(distinct, [_word(value) for value in missing if len(value.encode()) <= _LONGEST])
-    buffers = [np.packbits(~absent, bitorder="little"), offsets, spelled[spelled != 0]]
-    values = pa.Array.from_buffers(pa.string(), len(distinct), [pa.py_buffer(array) for array in buffers])
-    return pa.DictionaryArray.from_arrays(column.indices, values, safe=False)
+    absent = np.isin(distinct, [_word(value) for value in missing if len(value.encode()) <= LONGEST])
+    return pa.DictionaryArray.from_arrays(column.indices, strings_of(distinct, ~absent), safe=False)
 
 
 def _word(value: str) -> np.uint64:
