@@ -63,7 +63,7 @@ def compare(items: list[Item], ps: int) -> list[Plan]:
 def describe(name: str, items: list[Item], plans: list[Plan]) -> None:
     """Print the plans beside each other and what ours splits."""
     from ctrkit.training.cluster import comparison, split_variables
-    from ctrkit.training.cluster.placement_table import size
+    from ctrkit.training.cluster.placement.table import size
 
     held, moved = sum(item.bytes for item in items), sum(item.traffic for item in items)
     say(f"{name}: {len(items)} variables, {size(held)} with optimizer slots; a step of one worker moves {size(moved)}")
@@ -75,7 +75,7 @@ def describe(name: str, items: list[Item], plans: list[Plan]) -> None:
 def draw(plans: list[Plan], path: Path, *, name: str) -> None:
     """Save the figure, whole or not at all."""
     from ctrkit.analysis import placement_figure
-    from ctrkit.training.cluster.placement_table import NAMES
+    from ctrkit.training.cluster.placement.table import NAMES
 
     loads = {NAMES[one.strategy]: (one.bytes, one.traffic) for one in plans}
     save_figure(placement_figure(loads, name=name), path)

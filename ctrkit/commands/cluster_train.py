@@ -40,8 +40,8 @@ def launch(config: DictConfig, options: ClusterOptions, run_dir: Path) -> None:
 
     Raises `TrainingError` naming the role that failed first, `KeyboardInterrupt` when someone stops it.
     """
-    from ctrkit.training.cluster.launch import LocalCluster
-    from ctrkit.training.cluster.screen import open_screen
+    from ctrkit.training.cluster.launch.local_cluster import LocalCluster
+    from ctrkit.training.cluster.launch.screen import open_screen
 
     log_dir = run_dir / "cluster" / "logs"
     words = [word for word in typed_overrides() if word.split("=")[0].lstrip("+") not in _ASKED_ELSEWHERE]
@@ -68,7 +68,7 @@ def _threads(workers: int) -> int:
 
 
 def _status(run_dir: Path) -> dict[str, Any] | None:
-    from ctrkit.training.cluster.dispatch_client import DispatchClient
+    from ctrkit.training.cluster.dispatch.client import DispatchClient
 
     with DispatchClient(run_dir, "launcher") as client:
         try:

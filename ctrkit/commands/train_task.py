@@ -13,8 +13,8 @@ from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.train import build, choose_run, log_result, show_result
 from ctrkit.commands.workspace import save_config, work_dir
 from ctrkit.errors import ConfigError
+from ctrkit.training.cluster.dispatch.rendezvous import announce, find, withdraw
 from ctrkit.training.cluster.options import NONE, ClusterOptions
-from ctrkit.training.cluster.rendezvous import announce, find, withdraw
 from ctrkit.training.cluster.task import CHIEF, PS, VARIABLE, Task
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ctrkit.errors import TrainingError
-from ctrkit.training.cluster.dispatch_client import DispatchClient
-from ctrkit.training.cluster.launch import LocalCluster
+from ctrkit.training.cluster.dispatch.client import DispatchClient
+from ctrkit.training.cluster.launch.local_cluster import LocalCluster
 
 QUIET = {"CTRKIT_QUIET": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 CTRKIT = (sys.executable, "-m", "ctrkit.commands.main")

@@ -72,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from ctrkit.training.cluster import items_of, plan
-    from ctrkit.training.cluster.placement_table import size
+    from ctrkit.training.cluster.placement.table import size
 
     index = criteo_index()
     fused = fused_weights(index)

@@ -6,31 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ctrkit.training.cluster.items import WeightShape, items_of, slots_of
     from ctrkit.training.cluster.manifest import ManifestOptions, tf_configs, tfjob
-    from ctrkit.training.cluster.model_shapes import describe_weights, weight_shapes
     from ctrkit.training.cluster.options import ClusterOptions
-    from ctrkit.training.cluster.placement import Plan, check, plan
-    from ctrkit.training.cluster.placement_table import comparison, split_variables
-    from ctrkit.training.cluster.shard import Item, Shard
+    from ctrkit.training.cluster.placement.items import WeightShape, items_of, slots_of
+    from ctrkit.training.cluster.placement.model_shapes import describe_weights, weight_shapes
+    from ctrkit.training.cluster.placement.plan import Plan, check, plan
+    from ctrkit.training.cluster.placement.shard import Item, Shard
+    from ctrkit.training.cluster.placement.table import comparison, split_variables
 
 _HOMES = {
     "ClusterOptions": "options",
-    "Item": "shard",
+    "Item": "placement.shard",
     "ManifestOptions": "manifest",
-    "Plan": "placement",
-    "Shard": "shard",
-    "WeightShape": "items",
-    "check": "placement",
-    "comparison": "placement_table",
-    "describe_weights": "model_shapes",
-    "items_of": "items",
-    "plan": "placement",
-    "slots_of": "items",
-    "split_variables": "placement_table",
+    "Plan": "placement.plan",
+    "Shard": "placement.shard",
+    "WeightShape": "placement.items",
+    "check": "placement.plan",
+    "comparison": "placement.table",
+    "describe_weights": "placement.model_shapes",
+    "items_of": "placement.items",
+    "plan": "placement.plan",
+    "slots_of": "placement.items",
+    "split_variables": "placement.table",
     "tf_configs": "manifest",
     "tfjob": "manifest",
-    "weight_shapes": "model_shapes",
+    "weight_shapes": "placement.model_shapes",
 }
 
 __all__ = [

@@ -19,19 +19,19 @@ from ctrkit.progress import progress
 from ctrkit.training.checkpoint import CHECKPOINTS, checkpoints
 from ctrkit.training.cluster.chief_loop import ChiefLoop
 from ctrkit.training.cluster.devices import placed
-from ctrkit.training.cluster.dispatch import Dispatch
-from ctrkit.training.cluster.dispatch_client import DispatchClient
-from ctrkit.training.cluster.dispatch_options import DispatchOptions
-from ctrkit.training.cluster.dispatch_service import serve_dispatch
+from ctrkit.training.cluster.dispatch.client import DispatchClient
+from ctrkit.training.cluster.dispatch.decisions import Dispatch
+from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.ledger import Ledger
+from ctrkit.training.cluster.dispatch.options import DispatchOptions
+from ctrkit.training.cluster.dispatch.service import serve_dispatch
 from ctrkit.training.cluster.evaluator import evaluate_checkpoint
-from ctrkit.training.cluster.heartbeats import Heartbeats
 from ctrkit.training.cluster.judgement import Judgement
-from ctrkit.training.cluster.ledger import Ledger
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.options import SYNC, ClusterOptions
-from ctrkit.training.cluster.placement import Plan as Placement
-from ctrkit.training.cluster.placement import check
-from ctrkit.training.cluster.planned import planned
+from ctrkit.training.cluster.placement.plan import Plan as Placement
+from ctrkit.training.cluster.placement.plan import check
+from ctrkit.training.cluster.placement.planned import planned
 from ctrkit.training.cluster.session import Share, TrainingSession, start_server
 from ctrkit.training.cluster.task import EVALUATOR, PS, WORKER, Task
 from ctrkit.training.cluster.worker_loop import StaleError

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.progress import Progress
-from ctrkit.training.cluster.dispatch import Dispatch
+from ctrkit.training.cluster.dispatch.decisions import Dispatch
 from ctrkit.training.cluster.worker_loop import WorkerLoop
 from ctrkit.training.estimator import TrainingGraph
 from ctrkit.training.interrupt import StopRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ctrkit.errors import ConfigError, did_you_mean
-from ctrkit.training.cluster.strategies import STRATEGIES
+from ctrkit.training.cluster.placement.strategies import STRATEGIES
 
 NONE, ASYNC, SYNC = "none", "async", "sync"
 MODES = (NONE, ASYNC, SYNC)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ctrkit.training.cluster.dispatch_client import GIVE_UP, DispatchClient
-from ctrkit.training.cluster.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.client import GIVE_UP, DispatchClient
+from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.rendezvous import enter
 from ctrkit.training.cluster.options import ClusterOptions
-from ctrkit.training.cluster.rendezvous import enter
 from ctrkit.training.cluster.session import start_server
 from ctrkit.training.cluster.task import Task
 

@@ -15,10 +15,10 @@ from ctrkit.training import nan_batch
 from ctrkit.training.checkpoint import CHECKPOINTS
 from ctrkit.training.cluster.asynchronous import PlannedParameterServerStrategy
 from ctrkit.training.cluster.devices import PlannedDevices
-from ctrkit.training.cluster.dispatch_client import DispatchClient
+from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.lost_tasks import lost_tasks_raise
 from ctrkit.training.cluster.options import SYNC, ClusterOptions
-from ctrkit.training.cluster.placement import Plan as Placement
+from ctrkit.training.cluster.placement.plan import Plan as Placement
 from ctrkit.training.cluster.synchronous import Synchronous, SynchronousOptimizer
 from ctrkit.training.cluster.task import Task
 from ctrkit.training.cluster.worker_loop import WorkerLoop

@@ -8,12 +8,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from ctrkit.training.cluster.chief import Chief
-from ctrkit.training.cluster.dispatch_client import DispatchClient
+from ctrkit.training.cluster.dispatch.client import DispatchClient
+from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.rendezvous import enter
 from ctrkit.training.cluster.evaluator import judge
-from ctrkit.training.cluster.heartbeats import Heartbeats
 from ctrkit.training.cluster.judgement import Judgement
 from ctrkit.training.cluster.options import ClusterOptions
-from ctrkit.training.cluster.rendezvous import enter
 from ctrkit.training.cluster.task import CHIEF, EVALUATOR, Task
 from ctrkit.training.cluster.worker import work
 from ctrkit.training.fit import TrainingData, TrainingResult, stopping_of

@@ -9,12 +9,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from ctrkit.errors import ConfigError, TrainingError
-from ctrkit.training.cluster.dispatch_client import DispatchClient, Joined
-from ctrkit.training.cluster.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.client import DispatchClient, Joined
+from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.rendezvous import enter
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.options import ClusterOptions
-from ctrkit.training.cluster.planned import planned
-from ctrkit.training.cluster.rendezvous import enter
+from ctrkit.training.cluster.placement.planned import planned
 from ctrkit.training.cluster.session import Share, TrainingSession, start_server
 from ctrkit.training.cluster.task import PS, Task
 from ctrkit.training.cluster.worker_loop import StaleError, WorkerLoop

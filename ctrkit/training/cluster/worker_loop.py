@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ctrkit.training.cluster.dispatch import GO, STOP
-from ctrkit.training.cluster.dispatch_client import DispatchClient
+from ctrkit.training.cluster.dispatch.client import DispatchClient
+from ctrkit.training.cluster.dispatch.decisions import GO, STOP
 from ctrkit.training.cluster.synchronous import Synchronous
 from ctrkit.training.estimator import TrainingGraph
 

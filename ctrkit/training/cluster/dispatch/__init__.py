@@ -1,0 +1,1 @@
+"""Who trains which batch: the chief decides, the other roles ask."""

@@ -1,0 +1,1 @@
+"""A whole cluster of processes on this machine: started, watched, shown, ended."""
