@@ -22,7 +22,7 @@ from ctrkit.records.workers import Workers
 from ctrkit.schema import Categorical, Cross, Feature, Hashed, Numeric, Schema
 from ctrkit.schema import Sequence as SequenceFeature
 
-_MANY = 1_000_000  # Distinct strings of chunks; fitting takes about 80 bytes for each.
+_MANY = 400_000  # Distinct strings of chunks; fitting takes about 80 bytes for each.
 _Tokens: TypeAlias = Categorical | Hashed | Cross
 
 
@@ -131,12 +131,12 @@ class Fitting:
 
     def _unified(self, feature: Feature) -> tuple[pa.LargeStringArray, list[np.ndarray]]:
         """The distinct tokens of all chunks, and for each chunk the place of its tokens among them."""
-        arrays = [self.spill.get_strings(*self._file(feature, chunk)) for chunk in self.chunks]
-        values, places = unified(arrays)
+        values, places = unified(self.spill.get_strings(*self._file(feature, chunk)) for chunk in self.chunks)
         return values.cast(pa.large_string()), places
 
     def _fit_tokens(self, feature: Categorical | Hashed | Cross) -> Vocabulary | None:
         values, places = self._unified(feature)
+        pa.default_memory_pool().release_unused()  # The hash table of the values.
         vocabulary = None
         if not isinstance(feature, Hashed):
             vocabulary = self._index.vocabularies[feature.name] if self._index is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from ctrkit.indexing.build import bytes_of
 
 LONGEST = 8  # Bytes of a string.
+_AT_ONCE = 1 << 16  # Words spelled together, so that what is only needed meanwhile stays small.
 FIRST_BYTES = np.array([2 ** (8 * kept) - 1 for kept in range(LONGEST + 1)], dtype=np.uint64)
 
 
@@ -33,31 +34,50 @@ def words_of(strings: pa.StringArray) -> np.ndarray | None:
 
 def strings_of(words: np.ndarray, present: np.ndarray | None = None) -> pa.StringArray:
     """The strings that words were made of, null where not `present`."""
-    spelled = words.astype("<u8", copy=False).view(np.uint8)
+    slices = [slice(at, at + _AT_ONCE) for at in range(0, len(words), _AT_ONCE)]
     offsets = np.zeros(len(words) + 1, dtype=np.int32)
-    np.cumsum(np.searchsorted(FIRST_BYTES, words), out=offsets[1:])  # The lengths.
+    lengths = offsets[1:]
+    for some in slices:
+        lengths[some] = np.searchsorted(FIRST_BYTES, words[some])
+    np.cumsum(lengths, out=lengths)
+    spelled = np.empty(offsets[-1], dtype=np.uint8)
+    for some in slices:
+        letters = words[some].astype("<u8", copy=False).view(np.uint8)
+        spelled[offsets[some.start] : offsets[min(some.stop, len(words))]] = letters[letters != 0]
     valid = None if present is None else pa.py_buffer(np.packbits(present, bitorder="little"))
-    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(spelled[spelled != 0])]
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(spelled)]
     return pa.Array.from_buffers(pa.string(), len(words), buffers)
 
 
 def encode_words(words: np.ndarray) -> pa.DictionaryArray:
     """Codes of distinct words, in the order of first appearance."""
-    return pa.Array.from_buffers(pa.uint64(), len(words), [None, pa.py_buffer(words)]).dictionary_encode()
+    return _array(words).dictionary_encode()
 
 
-def unified(parts: Sequence[pa.StringArray]) -> tuple[pa.StringArray, list[np.ndarray]]:
+def unified(parts: Iterable[pa.StringArray]) -> tuple[pa.StringArray, list[np.ndarray]]:
     """The distinct strings of all arrays, and for each array the place of its strings among them, int32.
 
-    The arrays have no nulls.
+    The arrays have no nulls. Short strings are held as words alone, so give the arrays one by one.
     """
-    words = [words_of(part) for part in parts]
-    short = [word for word in words if word is not None]
-    if len(short) == len(parts):
-        encoded = encode_words(np.concatenate([np.empty(0, dtype=np.uint64), *short]))
-        ends = np.cumsum([len(part) for part in parts])
-        return strings_of(encoded.dictionary.to_numpy()), np.split(encoded.indices.to_numpy(), ends[:-1])
-    encoded = pa.chunked_array(parts, type=pa.string()).dictionary_encode()
+    words: list[np.ndarray] = []
+    rest = iter(parts)
+    for part in rest:
+        short = words_of(part)
+        if short is None:
+            return _unified([*(strings_of(each) for each in words), part, *rest])
+        words.append(short)
+    values, places = _unified([_array(each) for each in words])
+    words.clear()  # Some megabytes, while the rest takes as many.
+    return strings_of(values.to_numpy()), places
+
+
+def _unified(parts: list[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
+    encoded = pa.chunked_array(parts, type=parts[0].type if parts else pa.uint64()).dictionary_encode()
     filled = iter(encoded.chunks)  # Arrow leaves out the empty ones.
     places = [next(filled).indices.to_numpy() if len(part) else np.empty(0, dtype=np.int32) for part in parts]
-    return encoded.chunk(0).dictionary, places
+    return encoded.chunk(0).dictionary if len(encoded) else pa.array([], encoded.type.value_type), places
+
+
+def _array(words: np.ndarray) -> pa.UInt64Array:
+    """The same memory as Arrow sees it."""
+    return pa.Array.from_buffers(pa.uint64(), len(words), [None, pa.py_buffer(words)])
