@@ -6,8 +6,8 @@
   training without a cluster.
 - placement: a model whose work is its one large table (39 fields, dim 64, one small layer) on two parameter servers;
   ours, which splits the table, against round robin and the classic greedy placement.
-- stragglers: 3 workers, synchronous, 256 rows of each in a step; with 2 gradients in an update (one backup) and with all
-  3, without and with a worker that sleeps 0.5 s in each step.
+- stragglers: 3 workers, synchronous, 256 rows of each in a step; with 2 gradients in an update (one backup) and with
+  all 3, without and with a worker that sleeps 0.5 s in each step.
 
 The ways take turns within each round; medians are compared. Each turn starts its processes anew: about 30 s.
 """

@@ -61,7 +61,9 @@ def run_alone(words: Sequence[str], run_dir: Path, *, threads: int | None = None
     """Train one run on this machine alone."""
     environment = {**os.environ, **QUIET}
     if threads is not None:
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
+        environment |= dict.fromkeys(
+            ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads)
+        )
     command = [*CTRKIT, "train", *words, f"run={run_dir.name}"]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return result_of(run_dir)

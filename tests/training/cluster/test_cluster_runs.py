@@ -1,0 +1,197 @@
+"""Real clusters of processes over a small log: the same model as on one machine, over kills and slow workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ctrkit.commands.configuration import load_config
+from ctrkit.commands.main import main
+from ctrkit.errors import TrainingError
+from ctrkit.training.cluster.dispatch.client import DispatchClient
+from ctrkit.training.cluster.launch.local_cluster import LocalCluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Artifacts with a prepared log of 24,000 rows."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    assert main(["prepare", *words(folder)]) == 0
+    return folder
+
+
+def words(root: Path, *more: str) -> list[str]:
+    """`ctrkit train` on the log: 60 steps an epoch."""
+    return [
+        "experiment=quickstart",
+        f"root={root}",
+        "data.build.rows=24000",
+        "model.hidden=[16]",
+        "training.batch_size=320",
+        "training.early_stopping=null",
+        *more,
+    ]
+
+
+class Cluster:
+    """One run on a cluster that the test may disturb."""
+
+    def __init__(self, root: Path, name: str, *more: str, workers: int, ps: int = 2, **launched: Any) -> None:
+        self.run_dir = Path(load_config(words(root)).work_dir) / "runs" / name
+        command = [sys.executable, "-m", "ctrkit.commands.main", "train", *words(root, *more), f"run={name}"]
+        self.launched = LocalCluster(
+            command,
+            workers=workers,
+            ps=ps,
+            log_dir=self.run_dir / "cluster" / "logs",
+            env={"CTRKIT_QUIET": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            threads=1,
+            status=self.status,
+            **launched,
+        )
+
+    def status(self) -> dict[str, Any] | None:
+        with DispatchClient(self.run_dir, "launcher") as client:
+            try:
+                return client.status(give_up=0.0)
+            except TrainingError:
+                return None
+
+    def run(self, disturb: Callable[[Cluster], None] = lambda cluster: None) -> dict[str, Any]:
+        """Train to the end; returns the result in `run.json`."""
+        threading.Thread(target=disturb, args=(self,), daemon=True).start()
+        self.launched.run()
+        return dict(json.loads((self.run_dir / "run.json").read_text(encoding="utf-8"))["result"])
+
+    def wait_for_step(self, step: int) -> None:
+        """Until the global step is that far, and the chief trains."""
+        while True:
+            status = self.status() or {}
+            trains = status.get("roles", {}).get("chief-0", {}).get("state") == "training"
+            if trains and status["cluster"].get("step", 0) >= step:
+                return
+            time.sleep(0.05)
+
+
+def tensors(run_dir: Path) -> dict[str, np.ndarray]:
+    """All of the newest checkpoint, split tables put together."""
+    newest = max((run_dir / "checkpoints").glob("*.index"), key=lambda path: path.stat().st_mtime)
+    reader = tf.train.load_checkpoint(str(newest).removesuffix(".index"))
+    parts: dict[str, dict[int, np.ndarray]] = {}
+    for name in reader.get_variable_to_shape_map():
+        whole, _, part = name.partition("/part_")
+        parts.setdefault(whole, {})[int(part or 0)] = np.asarray(reader.get_tensor(name))
+    return {name: _put_together(found) for name, found in parts.items()}
+
+
+def _put_together(parts: dict[int, np.ndarray]) -> np.ndarray:
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.empty((sum(map(len, parts.values())), *parts[0].shape[1:]), parts[0].dtype)
+    for number, part in parts.items():
+        whole[number :: len(parts)] = part
+    return whole
+
+
+def test_one_synchronous_worker_trains_what_one_machine_trains(root: Path) -> None:
+    steps = "training.max_steps=100"
+    alone = Path(load_config(words(root)).work_dir) / "runs" / "alone"
+    assert main(["train", *words(root, steps, "training.epochs=2", "tracking=none"), "run=alone"]) == 0
+    cluster = Cluster(
+        root, "cluster", "training=sync_ps", steps, "training.epochs=2", "tracking=none", workers=1, evaluator=False
+    )
+    assert cluster.run()["steps"] == 100
+    placement = json.loads((cluster.run_dir / "cluster" / "placement.json").read_text(encoding="utf-8"))
+    assert set(placement["actual"].values()) == {0, 1}
+    one, other = tensors(alone), tensors(cluster.run_dir)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_allclose(other[name], value, atol=1e-4, err_msg=name)
+
+
+def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(root: Path) -> None:
+    victims = ["worker-0", "ps-1", "chief-0", "evaluator-0"]
+    rng = random.Random(int(os.environ.get("CTRKIT_TEST_SEED", "0")))
+
+    def kill(cluster: Cluster) -> None:
+        for victim in victims:
+            step = (cluster.status() or {}).get("cluster", {}).get("step", 0)
+            cluster.wait_for_step(step + rng.randint(10, 60))
+            os.kill(cluster.launched.pids()[victim], signal.SIGKILL)
+            time.sleep(1)
+
+    cluster = Cluster(
+        root,
+        "killed",
+        "training=async_ps",
+        "training.epochs=20",
+        "training.checkpoint_every=50",
+        workers=2,
+        evaluator=True,
+    )
+    result = cluster.run(kill)
+    assert result["steps"] == 20 * 60
+    assert {name for name, count in cluster.launched.restarted.items() if count} == set(victims)
+    assert tensors(cluster.run_dir)["global_step"] == 20 * 60
+    judged = json.loads((cluster.run_dir / "evaluations.json").read_text(encoding="utf-8"))
+    assert judged["evaluations"][-1]["step"] == 20 * 60
+    assert (cluster.run_dir / "placement.png").is_file()
+
+    # What was trained on two parameter servers is exported as what one machine trained.
+    assert main(["export", *words(root), "run=killed", "tracking=none"]) == 0
+    assert main(["verify", *words(root), "run=killed", "tracking=none"]) == 0
+
+
+def test_backup_workers_make_up_for_a_slow_one(root: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def look(cluster: Cluster) -> None:
+        while True:
+            seen.append(cluster.status() or {})
+            time.sleep(0.5)
+
+    cluster = Cluster(
+        root,
+        "slow",
+        "training=sync_ps",
+        "training.epochs=5",
+        "cluster.backups=1",
+        "tracking=none",
+        workers=3,
+        evaluator=False,
+        env_of={"worker-1": {"CTRKIT_STEP_DELAY": "0.5"}},
+    )
+    result = cluster.run(look)
+    assert result["steps"] == 5 * 60
+    assert result["seconds"] < 0.5 * result["steps"]  # It did not wait for the slow one in each step.
+    states = {status["roles"]["worker-1"]["state"] for status in seen if "worker-1" in status.get("roles", {})}
+    assert "slow" in states
+    dropped = [status["cluster"]["dropped"] for status in seen if status.get("cluster")]
+    assert max(value for value in dropped) > 0
+
+
+def test_an_interrupted_cluster_goes_on_with_another_number_of_parameter_servers(root: Path) -> None:
+    def interrupt(cluster: Cluster) -> None:
+        cluster.wait_for_step(100)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    more = ("training=async_ps", "training.epochs=10", "tracking=none")
+    first = Cluster(root, "moved", *more, workers=2, evaluator=False)
+    with pytest.raises(KeyboardInterrupt, match="go on"):
+        first.run(interrupt)
+    assert 100 <= int(tensors(first.run_dir)["global_step"]) < 600
+    assert Cluster(root, "moved", *more, workers=1, ps=3, evaluator=False).run()["steps"] == 600
