@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-_PART = "/part_"
-
 
 class PlannedDevices:
     """The `ps_strategy` of a `replica_device_setter`: from an operation that holds a variable to a ps task.

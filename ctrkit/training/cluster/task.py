@@ -89,10 +89,11 @@ class Task:
 
 def _read(config: Mapping[str, Any]) -> Task | None:
     cluster = {role: tuple(hosts) for role, hosts in config.get("cluster", {}).items()}
-    if not cluster.get(PS) and set(cluster) <= {CHIEF, WORKER} and sum(map(len, cluster.values())) <= 1:
-        return None
     if CHIEF not in cluster and "master" in cluster:
         cluster[CHIEF] = cluster.pop("master")  # The older word.
+    listed = {role: len(hosts) for role, hosts in cluster.items() if hosts}
+    if set(listed) <= {CHIEF, WORKER} and sum(listed.values()) <= 1:
+        return None
     task = config["task"]
     role = CHIEF if task["type"] == "master" else str(task["type"])
     return Task(role=role, index=int(task["index"]), cluster=cluster)

@@ -163,27 +163,3 @@ def test_hosts_that_do_not_fit_are_refused(hosts: Any, message: str) -> None:
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ManifestOptions(**options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"mode": "asynch"}, r"cluster\.mode is 'asynch'\. Did you mean 'async'\?"),
-        ({"placement": "greed"}, r"Did you mean 'greedy'\?"),
-        ({"ps": 0}, r"cluster\.ps is 0, expected a whole number of at least 1, e\.g\. cluster\.ps=1"),
-        ({"workers": True}, r"cluster\.workers is True"),
-        ({"backups": 1, "mode": "async"}, r"only synchronous training waits for gradients\. Type training=sync_ps"),
-        ({"lost_after": 0}, r"cluster\.lost_after is 0, expected seconds above 0"),
-        ({"evaluator": "no"}, r"cluster\.evaluator is 'no', expected true or false"),
-    ],
-)
-def test_a_cluster_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        ClusterOptions(**options)
-
-
-def test_backups_leave_at_least_one_gradient() -> None:
-    options = ClusterOptions(mode="sync", backups=1)
-    assert (options.aggregated(3), ClusterOptions(mode="async").aggregated(3)) == (2, 1)
-    with pytest.raises(ConfigError, match=r"cluster\.backups is 1 of 1 workers: at least one has to count"):
-        options.aggregated(1)
