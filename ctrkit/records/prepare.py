@@ -17,6 +17,7 @@ from typing import Any
 from ctrkit.atomic import TEMPORARY_MARK, remove_leftovers, write_json
 from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError, SchemaError
 from ctrkit.indexing import FeatureIndex
+from ctrkit.lock import locked
 from ctrkit.records.disk import disk_errors
 from ctrkit.records.engine import INDEX, RECORDS, Engine, PrepareOptions
 from ctrkit.records.local import LocalEngine
@@ -27,7 +28,7 @@ from ctrkit.records.split import PARTS, Split
 from ctrkit.schema import Schema
 
 FORMAT_VERSION = 1
-PREPARED_FILE = "prepared.json"
+LOCK_FILE, PREPARED_FILE = "prepare.lock", "prepared.json"
 _AGAIN = "Run `ctrkit prepare` again."
 
 
@@ -144,7 +145,7 @@ def prepare(
 
     Raises:
       LogError: the log does not fit the schema; the message names the file and the line.
-      ArtifactError: a source is absent, or the disk is full.
+      ArtifactError: a source is absent, the disk is full, or another process prepares in `work_dir`.
       SchemaError, ConfigError: the split needs a column that the schema does not name.
       IndexMismatchError: `index` was made for other features.
     """
@@ -154,6 +155,27 @@ def prepare(
     schema = _with_split_columns(schema, split)
     _check_index(schema, index)
     files = log_files(sources)
+    with locked(work_dir / LOCK_FILE, lambda pid: _in_use(work_dir, pid)):
+        return _prepare(schema, files, work_dir, split=split, options=options, index=index, force=force, engine=engine)
+
+
+def _in_use(work_dir: Path, pid: str) -> ArtifactError:
+    return ArtifactError(
+        f"Another process ({pid}) is preparing {work_dir}. Wait for it or stop it; or take another folder (work_dir=…)."
+    )
+
+
+def _prepare(
+    schema: Schema,
+    files: Sequence[Path],
+    work_dir: Path,
+    *,
+    split: Split,
+    options: PrepareOptions,
+    index: FeatureIndex | None,
+    force: bool,
+    engine: Engine | None,
+) -> Prepared:
     inputs = _inputs(schema, files, split, options, index)
     for name in ("prepare", INDEX, RECORDS, PREPARED_FILE):
         remove_leftovers(work_dir / name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ctrkit import lock
 from ctrkit.atomic import write_json
 from ctrkit.errors import ArtifactError, TrainingError
 
@@ -51,15 +51,13 @@ def locked(run_dir: Path) -> Iterator[None]:
 
     Raises `TrainingError` when another process holds it.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with open(run_dir / LOCK_FILE, "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pid = RunFile(run_dir).read().get("pid", "unknown")
-            raise TrainingError(
-                f"Another process ({pid}) is training in {run_dir}. Wait for it, stop it, or train a new run (run=new)."
-            ) from None
+
+    def taken(pid: str) -> TrainingError:
+        return TrainingError(
+            f"Another process ({pid}) is training in {run_dir}. Wait for it, stop it, or train a new run (run=new)."
+        )
+
+    with lock.locked(run_dir / LOCK_FILE, taken):
         yield
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from ctrkit.errors import ArtifactError, CorruptRecordsError, IndexMismatchError
 from ctrkit.records import Prepared, PrepareOptions, Split, WriterOptions, prepare
+from ctrkit.schema import Schema
 from tests.records.engine_contract import impressions, schema_of, write_text
 
 
@@ -111,3 +112,22 @@ def test_preparing_does_not_import_tensorflow(log: Path, tmp_path: Path) -> None
         f"{str(log)!r}, {str(tmp_path / 'work')!r}); print('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_second_prepare_of_the_same_folder_is_refused_while_the_first_runs(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    schema = Schema.from_dict({"format": {"kind": "csv"}, "label": "y", "features": {"a": {"kind": "categorical"}}})
+    log.write_text("y,a\n" + "0,x\n1,y\n" * 50, encoding="utf-8")
+    script = (
+        "import sys, time, pathlib; from ctrkit.lock import locked\n"
+        "with locked(pathlib.Path(sys.argv[1]) / 'prepare.lock', ValueError):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    work = tmp_path / "work"
+    with subprocess.Popen([sys.executable, "-c", script, str(work)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ArtifactError, match=rf"Another process \({other.pid}\) is preparing .*work. Wait for it"):
+            prepare(schema, log, work)
+        other.kill()
+    assert prepare(schema, log, work).rows["train"] > 0
