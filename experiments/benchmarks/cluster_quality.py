@@ -38,8 +38,8 @@ def measure(work: Path, experiment: str, seed: int) -> dict[str, float]:
         run = runs / f"{seed}-{number}"
         run_it(run)
         ctrkit("evaluate", *words, f"run={run.name}")
-        metrics = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-        found[way] = float(metrics.get("metrics", metrics)["auc"])
+        judged = json.loads((run / "evaluation_test.json").read_text(encoding="utf-8"))
+        found[way] = float(judged["metrics"]["auc"])
         print(f"{experiment}, seed {seed}, {way}: {found[way]:.4f}", file=sys.stderr, flush=True)
     return found
 
