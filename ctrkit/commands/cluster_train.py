@@ -30,6 +30,8 @@ def run(config: DictConfig) -> None:
     options.aggregated(options.workers)
     prepared = prepare_log(config)
     run_dir = choose_run(config, prepared.fingerprint)
+    if not options.evaluator and config.training.early_stopping is not None:
+        say("without an evaluator nothing stops early and the last step counts as the best (cluster.evaluator=true)")
     launch(config, options, run_dir)
     _show(run_dir)
     say(f"next: ctrkit evaluate {hint(config)} run={run_dir.name}")
@@ -72,9 +74,12 @@ def _status(run_dir: Path) -> dict[str, Any] | None:
 
     with DispatchClient(run_dir, "launcher") as client:
         try:
-            return client.status(give_up=0.0)
+            status = client.status(give_up=0.0)
         except TrainingError:
             return None
+    for number, load in enumerate(status.get("cluster", {}).get("loads", ())):
+        status["roles"].setdefault(f"ps-{number}", {}).update(load)
+    return status
 
 
 def _show(run_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -23,14 +24,20 @@ def task_of(config: DictConfig) -> Task | None:
 
     Raises `ConfigError` where the configuration asks for a cluster that nobody started.
     """
-    if config.cluster.mode == NONE:
-        return None
     task = Task.from_environment()
+    if config.cluster.mode == NONE:
+        if task is not None:
+            raise ConfigError(
+                f"{VARIABLE} says that this is {task.name} of a cluster, but cluster.mode is none. Type "
+                f"training=async_ps or training=sync_ps; or unset {VARIABLE} to train on this machine alone."
+            )
+        return None
     if task is None:
         raise ConfigError(
             f"cluster.mode is {config.cluster.mode}, but {VARIABLE} names no cluster. Start one on this machine with "
             "`ctrkit cluster train …` and the same words; or type training=local for one machine alone."
         )
+    os.environ[VARIABLE] = task.to_json()  # TensorFlow reads it again, and does not know the older words.
     return task
 
 

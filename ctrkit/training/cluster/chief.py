@@ -30,7 +30,6 @@ from ctrkit.training.cluster.judgement import Judgement
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.options import SYNC, ClusterOptions
 from ctrkit.training.cluster.placement.plan import Plan as Placement
-from ctrkit.training.cluster.placement.plan import check
 from ctrkit.training.cluster.placement.planned import planned
 from ctrkit.training.cluster.session import Share, TrainingSession, start_server
 from ctrkit.training.cluster.task import EVALUATOR, PS, WORKER, Task
@@ -101,10 +100,18 @@ class Chief:
                     load_weights(self._model, options.warm_start, fingerprint=fingerprint)
                 file.begin(**facts, cluster=self._facts())
                 self._lead()
+            else:
+                self._tell_the_end()
             result = self._finish(resumed_from)
             summary = {name: value for name, value in vars(result).items() if name != "history"}
             file.update(status=FINISHED, reason=None, step=result.steps, result=summary)
         return result
+
+    def _tell_the_end(self) -> None:
+        """For those that still wait for a chief which was lost after its last checkpoint."""
+        ledger = self._ledger()
+        with serve_dispatch(self._run_dir, ledger, fingerprint=self._prepared.fingerprint) as dispatch:
+            dispatch.finish("trained")
 
     # --- while ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +136,9 @@ class Chief:
             dispatch.note(mode=self._cluster.mode, steps=self._plan.steps, loads=self._facts()["loads"])
             beats = stack.enter_context(Heartbeats(client))
             stack.enter_context(self._ended_for_all(dispatch))
+            if self._cluster.mode == SYNC:  # Updates wait for all of them; asynchronous ones go on without.
+                workers = [(WORKER, number) for number in range(self._task.workers - 1)]
+                dispatch.wait_for_roles(workers, self._cluster.come_up_within)
             self._train_over_losses(dispatch, client, beats)
             if self._stop and self._state.step < self._plan.steps:
                 raise KeyboardInterrupt(
@@ -211,16 +221,15 @@ class Chief:
                     progress("training", total=self._plan.steps - self._state.step, unit="steps")
                 ),
                 observer=self._observer,
-                check_placement=self._check_placement,
+                on_graph=self._write_placement,
                 ticket_rows=self._share.batch_size,
                 explain_nan=session.explain_nan,
             )
             session.run(loop, client)
 
-    def _check_placement(self, graph: tf.Graph) -> None:
-        """Compare what the graph has where with the plan. Raises `TrainingError`."""
+    def _write_placement(self, graph: tf.Graph) -> None:
+        """Note the plan, and what the graph really has where."""
         actual = placed(graph)
-        check(self.placement, actual)
         folder = self._run_dir / "cluster"
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / PLACEMENT, {"plan": self.placement.to_dict(), "actual": actual})

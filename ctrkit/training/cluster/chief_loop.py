@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ctrkit.training.run_state import RunState
 from ctrkit.training.saving import CheckpointWriter
 
 _DOUBTS_EVERY = 0.5  # Seconds.
+_log = logging.getLogger(__name__)
 
 
 class ChiefLoop(WorkerLoop):
@@ -35,7 +37,7 @@ class ChiefLoop(WorkerLoop):
         hold_within: seconds that a checkpoint waits for updates in flight.
         start_progress: begins to show the progress of the rows.
         observer: told of losses.
-        check_placement: told of the graph before the session starts.
+        on_graph: told of the graph before the session starts.
         ticket_rows: rows of a ticket.
         more: arguments of `WorkerLoop`.
     """
@@ -52,14 +54,14 @@ class ChiefLoop(WorkerLoop):
         hold_within: float,
         start_progress: Callable[[], Progress],
         observer: Observer | None,
-        check_placement: Callable[[tf.Graph], None],
+        on_graph: Callable[[tf.Graph], None],
         ticket_rows: int,
         **more: Any,
     ) -> None:
         super().__init__(steps=plan.steps, **more)
         self._dispatch, self._plan, self._state, self._writer = dispatch, plan, state, writer
         self._stop, self._is_judged_over, self._hold_within = stop, is_judged_over, hold_within
-        self._start_progress, self._observer, self._check_placement = start_progress, observer, check_placement
+        self._start_progress, self._observer, self._on_graph = start_progress, observer, on_graph
         self._ticket_rows = ticket_rows
         self._last: float | None = None  # When the last step ended; None: the next step's time says nothing.
         self._timed_step = 0
@@ -67,8 +69,7 @@ class ChiefLoop(WorkerLoop):
     def use(self, graph: TrainingGraph) -> None:
         super().use(graph)
         self._writer.use(graph.saver)
-        self._check_placement(graph.loss.graph)
-        self._more_tokens = None if self._synchronous is None else self._synchronous.tokens(self._synchronous.workers)
+        self._on_graph(graph.loss.graph)
 
     def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
         state = self._state
@@ -114,7 +115,16 @@ class ChiefLoop(WorkerLoop):
             self._dispatch.finish("stopped" if self._stop else "trained", self._stop.signal_name or "")
 
     def _save(self, session: tf.compat.v1.Session) -> None:
-        with self._dispatch.held(self._hold_within):
+        with self._dispatch.held(self._hold_within) as quiet:
+            if not quiet and self._synchronous is None:
+                _log.warning(
+                    "No checkpoint at step %d: %s did not end a step within %g s.",
+                    self._state.step,
+                    ", ".join(self._dispatch.in_flight()) or "a worker",
+                    self._hold_within,
+                )
+                self._next_save = min(self._plan.steps, self._state.step + 1)
+                return
             self._write(session)
             self._next_save = self._after(self._state.step)
             if self._synchronous is not None:

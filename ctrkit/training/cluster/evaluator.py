@@ -20,6 +20,7 @@ from ctrkit.training.evaluation import evaluate
 from ctrkit.training.weights import load_checkpoint
 
 _LOOK_EVERY = 0.5  # Seconds.
+_COPY = ".evaluating-"  # Begins the name of a folder that keeps a checkpoint while it is evaluated.
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +47,8 @@ def judge(
         is_over: whether no further checkpoint will come.
         tell: told of the state, for a screen.
     """
+    for left in run_dir.glob(f"{_COPY}*"):
+        shutil.rmtree(left, ignore_errors=True)  # Of an evaluator that was killed.
     while True:
         over = is_over()  # Asked before the look: what is written before the end is seen.
         newest = next(iter(checkpoints(run_dir / CHECKPOINTS)), None)
@@ -72,7 +75,7 @@ def evaluate_checkpoint(
     batch_size: int,
 ) -> None:
     """Evaluate one checkpoint and note the result; nothing happens when it is deleted or damaged meanwhile."""
-    with tempfile.TemporaryDirectory(prefix=".evaluating-", dir=run_dir) as folder:
+    with tempfile.TemporaryDirectory(prefix=_COPY, dir=run_dir) as folder:
         kept = Path(folder) / "checkpoint"
         try:
             checkpoint.publish(kept)  # Links: the chief may delete its own.

@@ -18,7 +18,7 @@ class ClusterOptions:
     Raises `ConfigError` on a value that cannot be.
     """
 
-    mode: str = "none"  # async, sync, or none: one machine, whatever TF_CONFIG says.
+    mode: str = "none"  # async, sync, or none: one machine.
     ps: int = 2  # Parameter servers.
     workers: int = 2  # Tasks that train, the chief among them.
     evaluator: bool = True  # Evaluate in a task of its own, outside of the training cluster.

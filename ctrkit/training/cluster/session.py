@@ -14,11 +14,12 @@ from ctrkit.records import Records
 from ctrkit.training import nan_batch
 from ctrkit.training.checkpoint import CHECKPOINTS
 from ctrkit.training.cluster.asynchronous import PlannedParameterServerStrategy
-from ctrkit.training.cluster.devices import PlannedDevices
+from ctrkit.training.cluster.devices import PlannedDevices, placed
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.lost_tasks import lost_tasks_raise
 from ctrkit.training.cluster.options import SYNC, ClusterOptions
 from ctrkit.training.cluster.placement.plan import Plan as Placement
+from ctrkit.training.cluster.placement.plan import check
 from ctrkit.training.cluster.synchronous import Synchronous, SynchronousOptimizer
 from ctrkit.training.cluster.task import Task
 from ctrkit.training.cluster.worker_loop import WorkerLoop
@@ -92,7 +93,8 @@ class TrainingSession:
     def run(self, loop: WorkerLoop, client: DispatchClient) -> None:
         """Train until the chief says stop.
 
-        Raises an error of `TASK_LOST` when another task is gone, `StaleError` when the chief went back.
+        Raises an error of `TASK_LOST` when another task is gone, `StaleError` when the chief went back, `TrainingError`
+        when the graph has another placement than planned.
         """
         share, options = self._share, self._options
         records, synchronous = self._records, self._cluster.mode == SYNC
@@ -101,11 +103,16 @@ class TrainingSession:
             return records.leased(share.batch_size, client.leases, seed=options.seed, epochs=options.epochs)
 
         def wrapped(optimizer: Any) -> Any:
-            return SynchronousOptimizer(optimizer, share.aggregated, self._task.workers) if synchronous else optimizer
+            return (
+                SynchronousOptimizer(optimizer, share.aggregated, self._task.workers, self._task.worker)
+                if synchronous
+                else optimizer
+            )
 
         starter = _SynchronousStart(is_chief=self._task.role == "chief")
 
         def use(graph: TrainingGraph) -> None:
+            check(self._placement, placed(graph.loss.graph))
             loop.use(graph)
             starter.use()
 
@@ -128,8 +135,11 @@ class TrainingSession:
     def explain_nan(self, ticket: int, loss: float, scores: np.ndarray) -> Exception:
         """The error for a ticket whose loss is not a number."""
         share, options, records = self._share, self._options, self._records
-        wanted = records.batches(share.batch_size, shuffle=True, seed=options.seed, epochs=None, skip_batches=ticket)
-        batch = next(iter(wanted))
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:  # Not the Estimator's own graph.
+            wanted = records.dataset(
+                share.batch_size, shuffle=True, seed=options.seed, epochs=None, skip_batches=ticket
+            ).take(1)
+            batch = session.run(tf.compat.v1.data.make_one_shot_iterator(wanted).get_next())
         step = 1 + ticket // share.aggregated
         epoch = 1 + ticket // records.steps_per_epoch(share.batch_size)
         return NanLossError(nan_batch.describe(batch, scores, self._prepared.index, step=step, epoch=epoch, loss=loss))

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.ops import data_flow_ops
 
 _COLLECTION = "ctrkit/synchronous"
+_SENDING = ("AccumulatorApplyGradient", "SparseAccumulatorApplyGradient", "ResourceAccumulatorApplyGradient")
 _log = logging.getLogger(__name__)
 Legacy: TypeAlias = tf.keras.optimizers.legacy.Optimizer
 GradientsAndVariables: TypeAlias = Sequence[tuple[Any, tf.Variable]]
@@ -30,13 +31,16 @@ class SynchronousOptimizer(Legacy):
         inner: a legacy Keras optimizer.
         aggregated: gradients in an update.
         workers: that send gradients; those beyond `aggregated` are backups.
+        worker: which of them this one is.
     """
 
     _HAS_AGGREGATE_GRAD = True
 
-    def __init__(self, inner: Legacy, aggregated: int, workers: int, name: str = "SynchronousOptimizer") -> None:
+    def __init__(
+        self, inner: Legacy, aggregated: int, workers: int, worker: int = 0, name: str = "SynchronousOptimizer"
+    ) -> None:
         super().__init__(name)
-        self.inner, self.aggregated, self.workers = inner, aggregated, workers
+        self.inner, self.aggregated, self.workers, self.worker = inner, aggregated, workers, worker
         self._track_trackable(inner, "inner")
 
     @property
@@ -65,40 +69,77 @@ class SynchronousOptimizer(Legacy):
         step = tf.compat.v1.train.get_global_step()
         pairs = [(gradient, variable) for gradient, variable in grads_and_vars if gradient is not None]
         with tf.control_dependencies([_tensor(gradient) for gradient, _ in pairs]):
-            sent_at = step.read_value()  # A gradient sent after the step it belongs to is dropped.
-        with tf.control_dependencies([sent_at]):
             pairs = [(_scaled(gradient, 1 / self.aggregated), variable) for gradient, variable in pairs]
         replicas = _SyncReplicas(_Version1(self.inner), self.aggregated, total_num_replicas=self.workers)
+        replicas.leave_out_tokens()
         with _sums():
-            token_taken = replicas.apply_gradients(pairs, global_step=step)
-        with tf.control_dependencies([token_taken]):
-            # A token from a step long past (a slow worker left it) would make the next gradient count as late.
-            begun = tf.identity(step.read_value())
-            assigned = replicas.local_step.assign(begun)
-        tf.compat.v1.add_to_collection(_COLLECTION, Synchronous(replicas, sent_at=sent_at, begun=begun))
-        return tf.group(assigned)
+            replicas.apply_gradients(pairs, global_step=step)
+        synchronous = Synchronous(replicas, step, worker=self.worker, workers=self.workers, aggregated=self.aggregated)
+        tf.compat.v1.add_to_collection(_COLLECTION, synchronous)
+        return synchronous.ended
 
     def get_config(self) -> dict[str, Any]:
         inner = {"class_name": tf.keras.utils.get_registered_name(type(self.inner)), "config": self.inner.get_config()}
-        return {**super().get_config(), "inner": inner, "aggregated": self.aggregated, "workers": self.workers}
+        own = {"aggregated": self.aggregated, "workers": self.workers, "worker": self.worker}
+        return {**super().get_config(), "inner": inner, **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> SynchronousOptimizer:
         inner = config["inner"]
         known = tf.keras.utils.get_registered_object(inner["class_name"], custom_objects)
         kind = known if known is not None else getattr(tf.keras.optimizers.legacy, inner["class_name"])
-        return cls(kind.from_config(inner["config"]), config["aggregated"], config["workers"], name=config["name"])
+        own = {key: config[key] for key in ("aggregated", "workers", "worker", "name")}
+        return cls(kind.from_config(inner["config"]), **own)
 
 
 class Synchronous:
-    """What hooks need of the synchronous step in a graph."""
+    """The synchronous step in a graph, and what hooks need of it.
 
-    def __init__(self, replicas: _SyncReplicas, *, sent_at: tf.Tensor, begun: tf.Tensor) -> None:
+    `SyncReplicasOptimizer` tells workers of the end of a step by tokens in one queue, and nobody whether a gradient
+    counted. Tokens that a slow worker leaves would send the others into steps that are over. So each worker has a queue
+    of its own here, which gets (step, whether the worker's gradient was in the update) after each update; and a worker
+    marks, after all of its gradients, an accumulator that is taken beside those of the gradients.
+    """
+
+    def __init__(
+        self, replicas: _SyncReplicas, step: tf.Variable, *, worker: int, workers: int, aggregated: int
+    ) -> None:
+        v1 = tf.compat.v1
         self._replicas = replicas
-        self.workers: int = replicas.workers
-        self.begun = begun  # int64 scalar: the global step after this one, to which `local_step` is set.
-        self.sent_at = sent_at  # int64 scalar: the global step when this worker's gradients were ready.
         self.local_step: tf.Variable = replicas.local_step  # The step that the next gradients will belong to.
+        sent = [op for op in v1.get_default_graph().get_operations() if op.type in _SENDING]
+        (update,) = replicas.get_chief_queue_runner().enqueue_ops
+        with tf.device(step.device):
+            marks = v1.ConditionalAccumulator(
+                tf.float32, shape=[workers], shared_name=f"{_COLLECTION}/marks", reduction_type="SUM"
+            )
+            answers = [
+                v1.FIFOQueue(-1, [tf.int64, tf.bool], shapes=[(), ()], shared_name=f"{_COLLECTION}/answers/{number}")
+                for number in range(workers)
+            ]
+            with tf.control_dependencies(sent):
+                marked = marks.apply_grad(tf.one_hot(worker, workers), local_step=self.local_step)
+            counted = marks.take_grad(aggregated) > 0.5  # Beside the gradients: after the update more would be in.
+            with tf.control_dependencies([update, counted]):
+                now = tf.identity(step.read_value())
+                told = [queue.enqueue([now, counted[number]]) for number, queue in enumerate(answers)]
+            self._update = tf.group(*told)
+            self._start_as_chief = tf.group(replicas.chief_init_op, marks.set_global_step(step))
+        self._start = replicas.local_step_init_op
+        with tf.control_dependencies([marked]):
+            mine = tf.identity(self.local_step.read_value())
+
+        def listen(_: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            at, was_counted = answers[worker].dequeue()
+            return at, tf.logical_and(was_counted, tf.equal(at, mine + 1))
+
+        at, self.counted = tf.while_loop(  # bool scalar: whether this worker's gradient was in the update of its step.
+            lambda at, _: at <= mine, listen, [mine, tf.constant(False)], parallel_iterations=1
+        )
+        with tf.control_dependencies([at]):
+            self.begun = tf.identity(step.read_value())  # int64 scalar: the step that `local_step` is set to.
+        with tf.control_dependencies([self.begun]):
+            self.ended = tf.group(self.local_step.assign(self.begun))
 
     @staticmethod
     def of_graph() -> Synchronous | None:
@@ -112,15 +153,10 @@ class Synchronous:
         TensorFlow's own hook would keep a chief for two minutes at the end, waiting for that thread, which waits for
         gradients that never come.
         """
-        session.run(self._replicas.chief_init_op if is_chief else self._replicas.local_step_init_op)
+        session.run(self._start_as_chief if is_chief else self._start)
         if is_chief:
-            (update,) = self._replicas.get_chief_queue_runner().enqueue_ops
-            run = session.make_callable(update)
+            run = session.make_callable(self._update)
             threading.Thread(target=_repeat, args=(run, session), name="ctrkit-updates", daemon=True).start()
-
-    def tokens(self, count: int) -> tf.Operation:
-        """Let so many waiting workers go on; made while the graph is built."""
-        return self._replicas.get_init_tokens_op(count)
 
 
 def _repeat(update: Callable[[], Any], session: tf.compat.v1.Session) -> None:
@@ -139,9 +175,9 @@ class _SyncReplicas(tf.compat.v1.train.SyncReplicasOptimizer):
     def local_step(self) -> tf.Variable:
         return self._local_step
 
-    @property
-    def workers(self) -> int:
-        return int(self._total_num_replicas)
+    def leave_out_tokens(self) -> None:
+        """Give nobody a token: there are answers instead."""
+        self._tokens_per_step = 0
 
 
 class _Version1(tf.compat.v1.train.Optimizer):

@@ -56,6 +56,11 @@ class Task:
         if self.role != EVALUATOR and not 0 <= self.index < listed:
             raise ConfigError(f"{VARIABLE}: task {self.role} {self.index}, but the cluster lists {listed} of them.")
 
+    def to_json(self) -> str:
+        """`TF_CONFIG` in the words that TensorFlow understands today."""
+        cluster = {role: list(hosts) for role, hosts in self.cluster.items()}
+        return json.dumps({"cluster": cluster, "task": {"type": self.role, "index": self.index}})
+
     @property
     def name(self) -> str:
         """`worker-1`, as screens and logs call it."""

@@ -40,7 +40,6 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
     ) -> None:
         self._client, self._steps = client, steps
         self._explain_nan, self._delay = explain_nan, delay
-        self._local_step = 0
         self.trained = False  # Whether a step was done.
         self._began = 0.0
 
@@ -52,14 +51,12 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
         if self._synchronous is None:
             fetches["step"] = self._step_variable.read_value()
         else:
-            fetches |= {"step": self._synchronous.begun, "sent_at": self._synchronous.sent_at}
+            fetches |= {"step": self._synchronous.begun, "counted": self._synchronous.counted}
         self._fetches = tf.compat.v1.train.SessionRunArgs(fetches)
 
     def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
         step = int(session.run(self._step_variable))
-        if self._synchronous is not None:
-            self._local_step = int(session.run(self._synchronous.local_step))
-        self._stopped = not self._ask([], {}, step)  # An Estimator cannot be stopped before its first step.
+        self._ask([], {}, step)  # An Estimator cannot be stopped before its first step.
         self._began = time.perf_counter()
 
     def before_run(self, run_context: Any) -> tf.compat.v1.train.SessionRunArgs:
@@ -72,15 +69,14 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
         loss, scores, ticket, step = float(found["loss"]), found["scores"], int(found["ticket"]), int(found["step"])
         if not math.isfinite(loss):
             raise self._explain_nan(ticket, loss, scores)
-        dropped = self._synchronous is not None and int(found["sent_at"]) > self._local_step
-        self._local_step, self.trained = step, True
+        dropped = self._synchronous is not None and not found["counted"]
+        self.trained = True
         now = time.perf_counter()
         stats = {"loss": loss, "samples": len(scores), "seconds": now - self._began}
         self.stepped(step, loss)
         goes_on = self._ask([(ticket, dropped)], stats, step)
         self.acknowledged(run_context.session, step)
         if not goes_on or self.is_over(step):
-            self._stopped = True
             run_context.request_stop()
         self._began = time.perf_counter()
 

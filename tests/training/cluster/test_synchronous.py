@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from ctrkit.optimizers import SplitOptimizer, build_optimizer
 from ctrkit.training.cluster.synchronous import Synchronous, SynchronousOptimizer
 
 v1 = tf.compat.v1
+KEPT: list[Any] = []
 legacy = tf.keras.optimizers.legacy
 TABLE = np.arange(10, dtype="float32").reshape(5, 2) / 10
 KERNEL = np.array([[1.0], [-2.0]], "float32")
@@ -34,11 +36,11 @@ class Worker:
     variables: list[tf.Variable]
     synchronous: Synchronous
 
-    def send(self, batch: tuple[list[int], list[float]]) -> tuple[int, int]:
-        """Train a batch: the global step when its gradient was ready, and the one after."""
-        fetches = [self.synchronous.sent_at, self.synchronous.begun, self.step]
-        sent_at, begun, _ = self.session.run(fetches, {self.rows: batch[0], self.labels: batch[1]})
-        return int(sent_at), int(begun)
+    def send(self, batch: tuple[list[int], list[float]]) -> tuple[bool, int]:
+        """Train a batch: whether its gradient counted, and the global step after."""
+        fetches = [self.synchronous.counted, self.synchronous.begun, self.step]
+        counted, begun, _ = self.session.run(fetches, {self.rows: batch[0], self.labels: batch[1]})
+        return bool(counted), int(begun)
 
     def global_step(self) -> int:
         return int(self.session.run(self.count))
@@ -47,8 +49,17 @@ class Worker:
         return list(self.session.run(self.variables))
 
 
+@pytest.fixture
+def target() -> str:
+    """A server in which the graphs of several workers share variables."""
+    server = tf.distribute.Server.create_local_server()
+    KEPT.append(server)  # It cannot be stopped, and its sessions end with it.
+    return str(server.target)
+
+
 @contextlib.contextmanager
-def worker(inner: Any, aggregated: int, workers: int) -> Iterator[Worker]:
+def worker(inner: Any, aggregated: int, workers: int, target: str, number: int = 0) -> Iterator[Worker]:
+    """Worker `number`; number 0 is the chief and comes first."""
     with tf.Graph().as_default() as graph:
         step = v1.train.create_global_step()
         rows, labels = v1.placeholder(tf.int32, [None]), v1.placeholder(tf.float32, [None])
@@ -57,17 +68,17 @@ def worker(inner: Any, aggregated: int, workers: int) -> Iterator[Worker]:
         error = tf.squeeze(tf.gather(table, rows) @ kernel, 1) - labels
         gradients = tf.gradients(tf.reduce_mean(error**2), [table, kernel])
         assert isinstance(gradients[0], tf.IndexedSlices)
-        optimizer = SynchronousOptimizer(inner, aggregated, workers)
+        optimizer = SynchronousOptimizer(inner, aggregated, workers, number)
         optimizer.iterations = step  # As `model_to_estimator` does.
-        train = optimizer.apply_gradients(zip(gradients, [table, kernel], strict=True))
+        with v1.variable_scope(f"worker_{number}"):
+            train = optimizer.apply_gradients(zip(gradients, [table, kernel], strict=True))
         synchronous = Synchronous.of_graph()
         assert synchronous is not None
-        tokens = synchronous.tokens(workers - 1)
-        with v1.Session(graph=graph) as session:
-            session.run(v1.global_variables_initializer())
+        with v1.Session(target, graph=graph) as session:
+            if number == 0:
+                session.run(v1.global_variables_initializer())
             session.run(v1.local_variables_initializer())
-            synchronous.start(session, is_chief=True)
-            session.run(tokens)  # Those of the workers that are not there: this one plays them all.
+            synchronous.start(session, is_chief=number == 0)
             yield Worker(session, rows, labels, train, step, [table, kernel], synchronous)
 
 
@@ -98,37 +109,56 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_two_gradients_make_the_step_of_both_batches_together(name: str) -> None:
+def test_two_gradients_make_the_step_of_both_batches_together(name: str, target: str) -> None:
     both = (FIRST[0] + SECOND[0], FIRST[1] + SECOND[1])
     expected = alone(OPTIMIZERS[name](), both)
-    with worker(OPTIMIZERS[name](), aggregated=2, workers=2) as one:
-        for got, start in zip(one.values(), [TABLE, KERNEL], strict=True):
-            np.testing.assert_array_equal(got, start)
-        assert one.send(FIRST) == (0, 0)  # Nothing is done before the other's gradient.
-        assert one.send(SECOND) == (0, 1)
+    with (
+        worker(OPTIMIZERS[name](), 2, 2, target) as one,
+        worker(OPTIMIZERS[name](), 2, 2, target, 1) as two,
+        ThreadPoolExecutor() as threads,
+    ):
+        first = threads.submit(one.send, FIRST)
+        assert not eventually(lambda: two.global_step() > 0, 0.2)  # Nothing is done before the other's gradient.
+        assert two.send(SECOND) == (True, 1)
+        assert first.result() == (True, 1)
         for got, wanted in zip(one.values(), expected, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_one_worker_alone_trains_as_one_machine() -> None:
+def test_one_worker_alone_trains_as_one_machine(target: str) -> None:
     batches = [FIRST, SECOND, FIRST]
     expected = alone(build_optimizer("adagrad", 0.1, "adam", 0.05), *batches)
-    with worker(build_optimizer("adagrad", 0.1, "adam", 0.05), aggregated=1, workers=1) as one:
-        assert [one.send(batch) for batch in batches] == [(0, 1), (1, 2), (2, 3)]
+    with worker(build_optimizer("adagrad", 0.1, "adam", 0.05), 1, 1, target) as one:
+        assert [one.send(batch) for batch in batches] == [(True, 1), (True, 2), (True, 3)]
         for got, wanted in zip(one.values(), expected, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_a_gradient_that_comes_after_its_step_changes_nothing() -> None:
-    with worker(legacy.SGD(0.1), aggregated=1, workers=2) as one:
-        one.send(FIRST)
-        assert eventually(lambda: one.global_step() == 1)
-        one.session.run(one.synchronous.local_step.initializer)  # A worker that began before that step.
+def test_a_gradient_that_comes_after_its_step_changes_nothing_and_is_told_so(target: str) -> None:
+    with worker(legacy.SGD(0.1), 1, 2, target) as one, worker(legacy.SGD(0.1), 1, 2, target, 1) as late:
+        assert one.send(FIRST) == (True, 1)
         before = one.values()
-        assert one.send(SECOND) == (1, 1)  # Sent at step 1, but begun at 0: so its loop knows that it was dropped.
+        assert late.send(SECOND) == (False, 1)
         assert not eventually(lambda: one.global_step() > 1, 0.2)
         for got, wanted in zip(one.values(), before, strict=True):
             np.testing.assert_array_equal(got, wanted)
+        assert late.send(SECOND) == (True, 2)  # Begun at the step that is.
+
+
+def test_as_many_gradients_count_as_updates_took(target: str) -> None:
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(worker(legacy.SGD(0.01), 2, 3, target, number)) for number in range(3)]
+        counted: list[bool] = []
+
+        def train(one: Worker, pause: float) -> None:
+            while one.global_step() < 40:
+                time.sleep(pause)
+                counted.append(one.send(FIRST)[0])
+
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(train, workers, [0.0, 0.001, 0.05]))
+        assert sum(counted) == 2 * workers[0].global_step()
+        assert len(counted) > sum(counted)
 
 
 def test_a_graph_without_it_is_not_synchronous() -> None:
