@@ -10,6 +10,7 @@ import pyarrow as pa
 from ctrkit.indexing.build import bytes_of
 
 LONGEST = 8  # Bytes of a string.
+_MANY = 1_000_000  # Words beyond which memory counts more than time.
 _AT_ONCE = 1 << 16  # Words spelled together, so that what is only needed meanwhile stays small.
 FIRST_BYTES = np.array([2 ** (8 * kept) - 1 for kept in range(LONGEST + 1)], dtype=np.uint64)
 
@@ -66,9 +67,26 @@ def unified(parts: Iterable[pa.StringArray]) -> tuple[pa.StringArray, list[np.nd
         if short is None:
             return _unified([*(strings_of(each) for each in words), part, *rest])
         words.append(short)
+    if sum(map(len, words)) > _MANY:
+        return _sorted(words)
     values, places = _unified([_array(each) for each in words])
     words.clear()  # Some megabytes, while the rest takes as many.
     return strings_of(values.to_numpy()), places
+
+
+def _sorted(words: list[np.ndarray]) -> tuple[pa.StringArray, list[np.ndarray]]:
+    """Sorting takes longer than a hash table, and half of its memory; `words` is emptied."""
+    ends = np.cumsum([len(each) for each in words])
+    joined = np.concatenate(words)
+    words.clear()
+    order = np.argsort(joined)
+    joined = joined[order]
+    begins = np.ones(len(joined), dtype=bool)
+    np.not_equal(joined[1:], joined[:-1], out=begins[1:])
+    places = np.empty(len(joined), dtype=np.int32)
+    places[order] = np.cumsum(begins, dtype=np.int32) - 1
+    del order
+    return strings_of(joined[begins]), np.split(places, ends[:-1])
 
 
 def _unified(parts: list[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:

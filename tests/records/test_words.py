@@ -41,3 +41,11 @@ def test_unified_parts_point_at_their_own_strings(extra: str) -> None:
 def test_nothing_unified_is_nothing() -> None:
     values, places = unified([pa.array([], pa.string()), pa.array([], pa.string())])
     assert (len(values), [len(part) for part in places]) == (0, [0, 0])
+
+
+def test_many_words_are_sorted_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [pa.array(["b", "a", "long-ish"]), pa.array([], pa.string()), pa.array(["a", "c"])]
+    monkeypatch.setattr("ctrkit.records.words._MANY", 0)
+    values, places = unified(parts)
+    assert sorted(values.to_pylist()) == ["a", "b", "c", "long-ish"]
+    assert [values.take(pa.array(place)).to_pylist() for place in places] == [part.to_pylist() for part in parts]
