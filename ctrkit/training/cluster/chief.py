@@ -70,6 +70,7 @@ class Chief:
         self._model, self._prepared, self._run_dir = model, prepared, run_dir
         self._options, self._cluster, self._task, self._observer = options, cluster, task, observer
         self._dispatch: Dispatch | None = None
+        self._heard = 0.0  # When the judgement was read last.
         self._records = training_records(model, prepared)
         plan = plan_of(self._records, options)
         self._share = Share.of(self._records, options, cluster, task.workers, plan.steps)
@@ -279,8 +280,8 @@ class Chief:
 
     def _is_judged_over(self) -> bool:
         now = time.monotonic()
-        if now - getattr(self, "_judged", 0.0) > 1.0:  # A small file, but perhaps on a network disk.
-            self._judged = now
+        if now - self._heard > 1.0:  # A small file, but perhaps on a network disk.
+            self._heard = now
             self._hear_judgement()
         return self._judgement.stopping.is_over
 
@@ -314,7 +315,7 @@ class Chief:
 
     def _finish(self, resumed_from: int | None) -> TrainingResult:
         """Judge what nobody has judged, and hand the best weights back."""
-        state, judgement = self._state, self._judgement
+        state = self._state
         self._hear_judgement()
         newest = next(iter(checkpoints(self._run_dir / CHECKPOINTS)), None)
         if newest is not None and newest.step not in self._judgement.steps:
