@@ -45,7 +45,7 @@ from ctrkit.training.saving import CheckpointWriter
 from ctrkit.training.weights import described, load_weights
 
 PLACEMENT = "placement.json"  # In the folder `cluster` of a run.
-FRUITLESS = 5  # Losses of other tasks in a row, without one step between them, until the chief gives up.
+FRUITLESS = 5  # Losses of other tasks in a row, without a checkpoint between them, until the chief gives up.
 _LEAVE_WITHIN = 15.0  # Seconds for the others to hear of the end.
 _log = logging.getLogger(__name__)
 
@@ -176,12 +176,12 @@ class Chief:
                 return
             except (*TASK_LOST, StaleError) as error:
                 dispatch.set_not_ready()
-                fruitless = fruitless + 1 if self._state.step <= began else 0
+                fruitless = fruitless + 1 if self._saved() <= began else 0
                 reason = str(getattr(error, "message", error)).splitlines()[0][:200]
                 if fruitless >= FRUITLESS:
                     raise TrainingError(
-                        f"Another task was lost {fruitless} times in a row without a step between: {reason}. Look at "
-                        "the logs of the parameter servers."
+                        f"Another task was lost {fruitless} times in a row without a checkpoint between: {reason}. "
+                        "Look at the parameter servers' logs; and save more often (training.checkpoint_every)."
                     ) from error
                 _log.warning(
                     "A task was lost (%s: %s); going back to the last checkpoint.", type(error).__name__, reason
@@ -247,6 +247,11 @@ class Chief:
             self._judgement.forget_after(self._state.step)
         return resumed
 
+    def _saved(self) -> int:
+        """The step of the newest checkpoint."""
+        newest = next(iter(checkpoints(self._run_dir / CHECKPOINTS)), None)
+        return -1 if newest is None else newest.step
+
     def _ledger(self) -> Ledger:
         """Of the state as it is now; a run of one machine has trained its first batches."""
         share, fillers = self._share, self._cluster.mode == SYNC
@@ -275,6 +280,8 @@ class Chief:
                 for size, moved in zip(self.placement.bytes, self.placement.traffic, strict=True)
             ],
             "options": self._options.to_dict(),
+            "weights": described(self._model.weights),
+            "records": facts_of(self._prepared.fingerprint, self._records, self._options)["records"],
             "host": socket.gethostname(),
         }
 

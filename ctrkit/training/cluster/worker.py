@@ -20,6 +20,8 @@ from ctrkit.training.cluster.task import PS, Task
 from ctrkit.training.cluster.worker_loop import StaleError, WorkerLoop
 from ctrkit.training.fit import TrainingData, training_records
 from ctrkit.training.options import TrainingOptions
+from ctrkit.training.resume import facts_of
+from ctrkit.training.weights import described
 
 DELAY = "CTRKIT_STEP_DELAY"  # "0.5": seconds to sleep in each step, to play a slow machine.
 FRUITLESS = 20  # Sessions lost in a row without one step between them, until the worker gives up.
@@ -42,7 +44,7 @@ def work(
         IndexMismatchError: or another feature index.
         TrainingError: the chief, or a parameter server, does not come (back) in time.
     """
-    training_records(model, prepared)
+    records = training_records(model, prepared)
     server = start_server(task)
     client = DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint)
     with client, Heartbeats(client) as beats:
@@ -50,6 +52,7 @@ def work(
         if joined is None:
             return
         _check_same(joined, options, cluster)
+        _check_same_model(joined, model, facts_of(prepared.fingerprint, records, options)["records"])
         share = Share(**joined.info["share"])
         placement = planned(
             model,
@@ -111,6 +114,19 @@ def _train_over_losses(
             return
         if client.join().end is not None:
             return
+
+
+def _check_same_model(joined: Joined, model: tf.keras.Model, records: str) -> None:
+    if joined.info["weights"] != described(model.weights):
+        raise ConfigError(
+            f"The chief trains a model of {len(joined.info['weights'])} weights, of other shapes than the "
+            f"{len(model.weights)} of this task. Start all tasks with the same words."
+        )
+    if joined.info["records"] != records:
+        raise ConfigError(
+            "The chief trains on other records than this task sees. Give all tasks the same work_dir, and do not "
+            "prepare while they train."
+        )
 
 
 def _check_same(joined: Joined, options: TrainingOptions, cluster: ClusterOptions) -> None:
