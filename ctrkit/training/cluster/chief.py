@@ -176,6 +176,7 @@ class Chief:
                 return
             except (*TASK_LOST, StaleError) as error:
                 dispatch.set_not_ready()
+                self._check_hope(dispatch)
                 fruitless = fruitless + 1 if self._saved() <= began else 0
                 reason = str(getattr(error, "message", error)).splitlines()[0][:200]
                 if fruitless >= FRUITLESS:
@@ -217,6 +218,7 @@ class Chief:
                 ),
                 stop=self._stop,
                 is_judged_over=self._is_judged_over,
+                is_hopeless=lambda: bool(self._gone_for_good(dispatch)),
                 hold_within=self._cluster.hold_within,
                 start_progress=lambda: stack.enter_context(
                     progress("training", total=self._plan.steps - self._state.step, unit="steps")
@@ -226,7 +228,29 @@ class Chief:
                 ticket_rows=self._share.batch_size,
                 explain_nan=session.explain_nan,
             )
+            stack.callback(loop.close)
             session.run(loop, client)
+
+    def _gone_for_good(self, dispatch: Dispatch) -> list[str]:
+        """Lost workers that did not come back in time, where updates wait for more than are left."""
+        gone = dispatch.lost_longer_than(self._cluster.come_up_within)
+        return gone if self._task.workers - len(gone) < self._share.aggregated else []
+
+    def _check_hope(self, dispatch: Dispatch) -> None:
+        """Raise where another session would be of no use."""
+        if dispatch.failure is not None:
+            raise TrainingError(dispatch.failure)
+        if self._stop:
+            raise KeyboardInterrupt(
+                f"{self._stop.signal_name} within a step that did not end; the last checkpoint is of step "
+                f"{max(0, self._saved()):,}. Run the same command again to go on."
+            )
+        gone = self._gone_for_good(dispatch)
+        if gone:
+            raise TrainingError(
+                f"{', '.join(gone)} did not come back within {self._cluster.come_up_within:g} s, and an update needs "
+                f"the gradients of {self._share.aggregated} workers. Start them again; or take more cluster.backups."
+            )
 
     def _write_placement(self, graph: tf.Graph) -> None:
         """Note the plan, and what the graph really has where."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ctrkit.errors import TrainingError
 from ctrkit.progress import Progress
 from ctrkit.training.cluster.dispatch.decisions import Dispatch
 from ctrkit.training.cluster.worker_loop import WorkerLoop
@@ -20,7 +21,8 @@ from ctrkit.training.loop import Observer, Plan
 from ctrkit.training.run_state import RunState
 from ctrkit.training.saving import CheckpointWriter
 
-_DOUBTS_EVERY = 0.5  # Seconds.
+_LOOK_EVERY = 0.5  # Seconds.
+_END_WITHIN = 10.0  # Seconds for a step to end when the training shall.
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +36,7 @@ class ChiefLoop(WorkerLoop):
         writer: of checkpoints.
         stop: whether someone asked the run to stop.
         is_judged_over: whether the evaluations say that it is time to stop.
+        is_hopeless: whether the step waits for workers that do not come back.
         hold_within: seconds that a checkpoint waits for updates in flight.
         start_progress: begins to show the progress of the rows.
         observer: told of losses.
@@ -51,6 +54,7 @@ class ChiefLoop(WorkerLoop):
         writer: CheckpointWriter,
         stop: StopRequest,
         is_judged_over: Callable[[], bool],
+        is_hopeless: Callable[[], bool],
         hold_within: float,
         start_progress: Callable[[], Progress],
         observer: Observer | None,
@@ -60,11 +64,13 @@ class ChiefLoop(WorkerLoop):
     ) -> None:
         super().__init__(steps=plan.steps, **more)
         self._dispatch, self._plan, self._state, self._writer = dispatch, plan, state, writer
-        self._stop, self._is_judged_over, self._hold_within = stop, is_judged_over, hold_within
+        self._stop, self._is_judged_over, self._is_hopeless = stop, is_judged_over, is_hopeless
+        self._hold_within = hold_within
         self._start_progress, self._observer, self._on_graph = start_progress, observer, on_graph
         self._ticket_rows = ticket_rows
         self._last: float | None = None  # When the last step ended; None: the next step's time says nothing.
         self._timed_step = 0
+        self._closed = threading.Event()
 
     def use(self, graph: TrainingGraph) -> None:
         super().use(graph)
@@ -80,7 +86,7 @@ class ChiefLoop(WorkerLoop):
         self._dispatch.note(step=state.step, steps=self._plan.steps)
         self._dispatch.set_ready(state.step)
         self._progress = self._start_progress()
-        threading.Thread(target=self._settle, args=(session,), name="ctrkit-doubts", daemon=True).start()
+        threading.Thread(target=self._watch, args=(session,), name="ctrkit-watch", daemon=True).start()
         super().after_create_session(session, coord)
 
     def stepped(self, step: int, loss: float) -> None:
@@ -108,11 +114,17 @@ class ChiefLoop(WorkerLoop):
 
     def end(self, session: tf.compat.v1.Session) -> None:
         """All steps are done, or someone stops the run: save once more, and let nobody train on."""
-        with self._dispatch.held(self._hold_within):
+        if self._dispatch.failure is not None:
+            raise TrainingError(self._dispatch.failure)
+        with self._dispatch.held(self._hold_within) as quiet:
             if self._state.loss_steps:
                 self._report(self._state.step)
-            self._write(session)
+            self._write(session, quiet=quiet)
             self._dispatch.finish("stopped" if self._stop else "trained", self._stop.signal_name or "")
+
+    def close(self) -> None:
+        """The session is over, whatever the reason."""
+        self._closed.set()
 
     def _save(self, session: tf.compat.v1.Session) -> None:
         with self._dispatch.held(self._hold_within) as quiet:
@@ -125,27 +137,42 @@ class ChiefLoop(WorkerLoop):
                 )
                 self._next_save = min(self._plan.steps, self._state.step + 1)
                 return
-            self._write(session)
+            self._write(session, quiet=quiet)
             self._next_save = self._after(self._state.step)
             if self._synchronous is not None:
                 self._dispatch.set_gate(self._next_save)
         self._last = None
 
+    def _watch(self, session: tf.compat.v1.Session) -> None:
+        """Beside the steps: settle doubts, and close a session whose step would wait for ever."""
+        since: float | None = None
+        with contextlib.suppress(tf.errors.OpError, RuntimeError):  # The session was closed.
+            while not self._closed.wait(_LOOK_EVERY):
+                self._settle(session)
+                if not (self._stop or self._dispatch.failure or self._is_hopeless()):
+                    since = None
+                elif since is None:
+                    since = time.monotonic()
+                elif time.monotonic() - since > _END_WITHIN:
+                    _log.warning("The step did not end within %g s; its session is closed.", _END_WITHIN)
+                    session.close()
+                    return
+
     def _settle(self, session: tf.compat.v1.Session) -> None:
         """Find out what became of the batches that lost workers had in flight: the global step tells."""
-        with contextlib.suppress(tf.errors.OpError, RuntimeError):  # The session was closed.
-            while self._dispatch.end is None:
-                time.sleep(_DOUBTS_EVERY)
-                if self._dispatch.doubtful:
-                    with self._dispatch.held(self._hold_within) as quiet:
-                        step = int(session.run(self._step_variable))
-                        if quiet:
-                            self._dispatch.settle(step)
+        if self._dispatch.end is None and self._dispatch.doubtful:
+            with self._dispatch.held(self._hold_within) as quiet:
+                step = int(session.run(self._step_variable))
+                if quiet:
+                    self._dispatch.settle(step)
 
-    def _write(self, session: tf.compat.v1.Session) -> None:
+    def _write(self, session: tf.compat.v1.Session, *, quiet: bool) -> None:
+        if self._dispatch.failure is not None:
+            raise TrainingError(self._dispatch.failure)
         state = self._state
         state.step = int(session.run(self._step_variable))
-        self._dispatch.settle(state.step)
+        if quiet:
+            self._dispatch.settle(state.step)
         state.ledger = {**self._dispatch.ledger_state(), "batch_size": self._ticket_rows}
         state.count_time()
         self._writer.save(session, state, is_best=False)

@@ -68,7 +68,9 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
             time.sleep(self._delay)
         loss, scores, ticket, step = float(found["loss"]), found["scores"], int(found["ticket"]), int(found["step"])
         if not math.isfinite(loss):
-            raise self._explain_nan(ticket, loss, scores)
+            error = self._explain_nan(ticket, loss, scores)
+            self._client.fail(str(error))  # Before the permit is given back: no checkpoint was written since.
+            raise error
         dropped = self._synchronous is not None and not found["counted"]
         self.trained = True
         now = time.perf_counter()

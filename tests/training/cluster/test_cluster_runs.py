@@ -22,6 +22,7 @@ from ctrkit.commands.main import main
 from ctrkit.errors import TrainingError
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.launch.local_cluster import LocalCluster
+from ctrkit.training.cluster.launch.restarts import RestartPolicy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -195,3 +196,44 @@ def test_an_interrupted_cluster_goes_on_with_another_number_of_parameter_servers
         first.run(interrupt)
     assert 100 <= int(tensors(first.run_dir)["global_step"]) < 600
     assert Cluster(root, "moved", *more, workers=1, ps=3, evaluator=False).run()["steps"] == 600
+
+
+def test_a_loss_that_is_no_number_names_its_batch_and_is_never_saved(root: Path) -> None:
+    cluster = Cluster(
+        root,
+        "nan",
+        "training=async_ps",
+        "training.dense_learning_rate=1e30",
+        "training.epochs=2",
+        "training.checkpoint_every=1",
+        "tracking=none",
+        workers=2,
+        evaluator=False,
+    )
+    with pytest.raises(TrainingError, match=r"The loss became (nan|inf) at step .*dense_learning_rate"):
+        cluster.run()
+    assert json.loads((cluster.run_dir / "run.json").read_text(encoding="utf-8"))["status"] == "failed"
+    if list((cluster.run_dir / "checkpoints").glob("*.index")):
+        for name, value in tensors(cluster.run_dir).items():
+            assert np.isfinite(value).all(), name
+
+
+def test_a_synchronous_cluster_names_the_worker_that_does_not_come_back(root: Path) -> None:
+    def kill(cluster: Cluster) -> None:
+        cluster.wait_for_step(20)
+        os.kill(cluster.launched.pids()["worker-0"], signal.SIGKILL)
+
+    cluster = Cluster(
+        root,
+        "gone",
+        "training=sync_ps",
+        "training.epochs=50",
+        "tracking=none",
+        "cluster.come_up_within=15",
+        workers=2,
+        evaluator=False,
+        restarts=RestartPolicy(times=1, first_wait=120.0, longest_wait=120.0),
+        up_within=200.0,
+    )
+    with pytest.raises(TrainingError, match=r"worker-0 did not come back within 15 s, and an update needs"):
+        cluster.run(kill)

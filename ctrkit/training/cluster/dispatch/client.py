@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -279,6 +280,11 @@ class DispatchClient:
             )
         except (TrainingOver, TrainingError):
             return
+
+    def fail(self, reason: str, *, give_up: float = 5.0) -> None:
+        """Say that the training cannot go on: nothing of it is saved. A chief that is gone is not waited for."""
+        with contextlib.suppress(TrainingOver, TrainingError):
+            self._ask("fail", give_up=give_up, reason=reason)
 
     def wait_end(self, timeout: float | None = None) -> dict[str, str] | None:
         """Return `{"status": …, "reason": …}` when the training is over; None after `timeout` seconds."""

@@ -52,6 +52,7 @@ class Dispatch:
         self.options = DispatchOptions() if options is None else options
         self.generation = generation
         self.end: dict[str, str] | None = None  # {"status": …, "reason": …}
+        self.failure: str | None = None  # Why a role gave the training up; its variables are not to be saved then.
         self._ledger, self._info = ledger, dict(info or {})
         self._on_change = on_change
         self._ready: int | None = None  # The step at which this generation began, once its variables are there.
@@ -168,6 +169,12 @@ class Dispatch:
                 self.end = {"status": status, "reason": reason}
                 self._changed()
             self._go.notify_all()
+
+    def lost_longer_than(self, seconds: float, *, role: str = "worker") -> list[str]:
+        """Roles of this kind that are lost, and of which nothing was heard for so long."""
+        with self._lock:
+            self._look()
+            return self._roster.lost_longer_than(seconds, role)
 
     def wait_until_left(self, timeout: float, *, roles: Iterable[str] = ("worker",)) -> list[str]:
         """Wait until no role of these kinds is left, lost ones aside; returns those that are there after `timeout`."""
@@ -309,6 +316,14 @@ class Dispatch:
                 self._release(member)
                 member.left = state
                 self._quiet.notify_all()
+            return {}
+
+    def fail(self, role: str, index: int, reason: str) -> dict[str, Any]:
+        """A role found that the training cannot go on: it ends for all, and nothing of it is saved any more."""
+        with self._lock:
+            if self.failure is None:
+                self.failure = f"{role}-{index}: {reason}"
+            self.finish("failed", self.failure)
             return {}
 
     def wait_end(self, wait: float) -> dict[str, Any]:

@@ -97,6 +97,11 @@ class Roster:
                 _log.warning("%s%s is lost: %s%s.", member.name, where, why, share)
         return found
 
+    def lost_longer_than(self, seconds: float, role: str) -> list[str]:
+        """Members of this role that are lost and were last heard of before so many seconds."""
+        now = self._clock()
+        return [one.name for one in self if one.role == role and one.lost and now - one.heard > seconds]
+
     def missing(self, expected: Iterable[tuple[str, int]]) -> list[str]:
         """The expected roles of which nothing was ever heard."""
         return [f"{role}-{index}" for role, index in expected if f"{role}-{index}" not in self]

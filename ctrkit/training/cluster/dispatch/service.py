@@ -21,7 +21,7 @@ from ctrkit.training.cluster.dispatch.ledger import Ledger
 from ctrkit.training.cluster.dispatch.options import DispatchOptions
 
 SERVICE = "/ctrkit.Dispatch/"  # Before the method's name in a path.
-METHODS = ("join", "wait_ready", "lease", "step", "heartbeat", "leave", "wait_end", "status")
+METHODS = ("join", "wait_ready", "lease", "step", "heartbeat", "leave", "fail", "wait_end", "status")
 THREADS = 2048  # At most; a question that waits takes one. Threads are started as they are needed.
 GRACE = 2.0  # Seconds for calls under way when the service stops.
 SERVER_OPTIONS = [
