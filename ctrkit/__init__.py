@@ -5,47 +5,11 @@ Names are imported when first used, so `import ctrkit` costs nothing and the ser
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ctrkit.lazy import lazy
 from ctrkit.version import __version__
 
-_HOME = {
-    "Schema": "ctrkit.schema",
-    "FeatureIndex": "ctrkit.indexing",
-    "Prepared": "ctrkit.records",
-    "Records": "ctrkit.records",
-    "Split": "ctrkit.records",
-    "prepare": "ctrkit.records",
-    "Inputs": "ctrkit.layers",
-    "FieldEmbeddings": "ctrkit.layers",
-    "TrainingOptions": "ctrkit.training",
-    "train": "ctrkit.training",
-    "evaluate": "ctrkit.training",
-    "load_weights": "ctrkit.training",
-    "start_run": "ctrkit.tracking",
-    "ExportOptions": "ctrkit.export",
-    "export_model": "ctrkit.export",
-    "verify": "ctrkit.export",
-    "Client": "ctrkit.serving",
-    "Server": "ctrkit.serving",
-}
-_PACKAGES = (
-    "analysis",
-    "datasets",
-    "export",
-    "indexing",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "optimizers",
-    "records",
-    "schema",
-    "serving",
-    "tracking",
-    "training",
-)
 __all__ = [
     "Client",
     "ExportOptions",
@@ -107,15 +71,33 @@ if TYPE_CHECKING:
     from ctrkit.serving import Client, Server
     from ctrkit.tracking import start_run
     from ctrkit.training import TrainingOptions, evaluate, load_weights, train
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    if name in _PACKAGES:
-        return importlib.import_module(f"ctrkit.{name}")
-    raise AttributeError(f"module 'ctrkit' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "export": ["ExportOptions", "export_model", "verify"],
+            "indexing": ["FeatureIndex"],
+            "layers": ["FieldEmbeddings", "Inputs"],
+            "records": ["Prepared", "Records", "Split", "prepare"],
+            "schema": ["Schema"],
+            "serving": ["Client", "Server"],
+            "tracking": ["start_run"],
+            "training": ["TrainingOptions", "evaluate", "load_weights", "train"],
+        },
+        packages=[
+            "analysis",
+            "datasets",
+            "export",
+            "indexing",
+            "layers",
+            "losses",
+            "metrics",
+            "models",
+            "optimizers",
+            "records",
+            "schema",
+            "serving",
+            "tracking",
+            "training",
+        ],
+    )

@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ctrkit.analysis.balance import Balance
-    from ctrkit.analysis.calibration import CalibrationBins, calibration_bins
-    from ctrkit.analysis.draw_calibration import calibration_figure
-    from ctrkit.analysis.draw_learning import learning_curve_figure
-    from ctrkit.analysis.draw_placement import placement_figure
-    from ctrkit.analysis.draw_roc import roc_figure
-    from ctrkit.analysis.draw_scores import score_histogram
-    from ctrkit.analysis.roc import RocCurve, roc_curve
-    from ctrkit.analysis.uncertainty import Interval, auc_interval
-
-_HOMES = {  # Imported on first use: the figures need matplotlib, the numbers do not.
-    "Balance": "balance",
-    "CalibrationBins": "calibration",
-    "Interval": "uncertainty",
-    "RocCurve": "roc",
-    "auc_interval": "uncertainty",
-    "calibration_bins": "calibration",
-    "calibration_figure": "draw_calibration",
-    "learning_curve_figure": "draw_learning",
-    "placement_figure": "draw_placement",
-    "roc_curve": "roc",
-    "roc_figure": "draw_roc",
-    "score_histogram": "draw_scores",
-}
+from ctrkit.lazy import lazy
 
 __all__ = [
     "Balance",
@@ -46,14 +21,29 @@ __all__ = [
     "score_histogram",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    value = globals()[name] = getattr(module, name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if TYPE_CHECKING:
+    from ctrkit.analysis.balance import Balance
+    from ctrkit.analysis.calibration import CalibrationBins, calibration_bins
+    from ctrkit.analysis.draw_calibration import calibration_figure
+    from ctrkit.analysis.draw_learning import learning_curve_figure
+    from ctrkit.analysis.draw_placement import placement_figure
+    from ctrkit.analysis.draw_roc import roc_figure
+    from ctrkit.analysis.draw_scores import score_histogram
+    from ctrkit.analysis.roc import RocCurve, roc_curve
+    from ctrkit.analysis.uncertainty import Interval, auc_interval
+else:
+    # The figures need matplotlib, the numbers do not.
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "balance": ["Balance"],
+            "calibration": ["CalibrationBins", "calibration_bins"],
+            "draw_calibration": ["calibration_figure"],
+            "draw_learning": ["learning_curve_figure"],
+            "draw_placement": ["placement_figure"],
+            "draw_roc": ["roc_figure"],
+            "draw_scores": ["score_histogram"],
+            "roc": ["RocCurve", "roc_curve"],
+            "uncertainty": ["Interval", "auc_interval"],
+        },
+    )

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "SyntheticLog": "synthetic",
-    "SyntheticOptions": "synthetic",
-    "Truth": "truth",
-    "build_adult": "adult",
-    "build_criteo": "criteo",
-    "build_frappe": "frappe",
-    "build_movielens": "movielens",
-    "build_synthetic": "synthetic",
-    "criteo_shaped": "criteo_shape",
-    "truth_of": "truth",
-}
+from ctrkit.lazy import lazy
+
 __all__ = [
     "SyntheticLog",
     "SyntheticOptions",
@@ -39,10 +28,16 @@ if TYPE_CHECKING:
     from ctrkit.datasets.synthetic import SyntheticLog, SyntheticOptions
     from ctrkit.datasets.synthetic import build as build_synthetic
     from ctrkit.datasets.truth import Truth, truth_of
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ctrkit.datasets' has no attribute {name!r}")
-    home = importlib.import_module(f"ctrkit.datasets.{_HOME[name]}")
-    return getattr(home, "build" if name.startswith("build_") else name)
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "adult": ["build as build_adult"],
+            "criteo": ["build as build_criteo"],
+            "criteo_shape": ["criteo_shaped"],
+            "frappe": ["build as build_frappe"],
+            "movielens": ["build as build_movielens"],
+            "synthetic": ["SyntheticLog", "SyntheticOptions", "build as build_synthetic"],
+            "truth": ["Truth", "truth_of"],
+        },
+    )

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ctrkit.export.exported import Exported, open_exported
-    from ctrkit.export.freeze import export_model
-    from ctrkit.export.manifest import Golden, Manifest
-    from ctrkit.export.options import ExportOptions
-    from ctrkit.export.parity import ParityReport, PathParity, verify
-    from ctrkit.export.saved_scorers import SavedModelScorers
-
-_HOMES = {
-    "ExportOptions": "options",
-    "Exported": "exported",
-    "Golden": "manifest",
-    "Manifest": "manifest",
-    "ParityReport": "parity",
-    "PathParity": "parity",
-    "SavedModelScorers": "saved_scorers",
-    "export_model": "freeze",
-    "open_exported": "exported",
-    "verify": "parity",
-}
+from ctrkit.lazy import lazy
 
 __all__ = [
     "ExportOptions",
@@ -39,12 +19,22 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if TYPE_CHECKING:
+    from ctrkit.export.exported import Exported, open_exported
+    from ctrkit.export.freeze import export_model
+    from ctrkit.export.manifest import Golden, Manifest
+    from ctrkit.export.options import ExportOptions
+    from ctrkit.export.parity import ParityReport, PathParity, verify
+    from ctrkit.export.saved_scorers import SavedModelScorers
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "exported": ["Exported", "open_exported"],
+            "freeze": ["export_model"],
+            "manifest": ["Golden", "Manifest"],
+            "options": ["ExportOptions"],
+            "parity": ["ParityReport", "PathParity", "verify"],
+            "saved_scorers": ["SavedModelScorers"],
+        },
+    )

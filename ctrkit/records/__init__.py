@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ctrkit.records.manifest import Manifest, Shard
-    from ctrkit.records.prepare import Prepared, PrepareOptions, prepare
-    from ctrkit.records.reader import Records
-    from ctrkit.records.split import Split
-    from ctrkit.records.writer import RecordWriter, WriterOptions
-
-_HOMES = {
-    "Manifest": "manifest",
-    "PrepareOptions": "prepare",
-    "Prepared": "prepare",
-    "RecordWriter": "writer",
-    "Records": "reader",
-    "Shard": "manifest",
-    "Split": "split",
-    "WriterOptions": "writer",
-    "prepare": "prepare",
-}
+from ctrkit.lazy import lazy
 
 __all__ = [
     "Manifest",
@@ -38,25 +18,20 @@ __all__ = [
     "prepare",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Keeps `ctrkit.records.prepare` the function: importing the submodule of that name must not hide it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+if TYPE_CHECKING:
+    from ctrkit.records.manifest import Manifest, Shard
+    from ctrkit.records.prepare import Prepared, PrepareOptions, prepare
+    from ctrkit.records.reader import Records
+    from ctrkit.records.split import Split
+    from ctrkit.records.writer import RecordWriter, WriterOptions
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "manifest": ["Manifest", "Shard"],
+            "prepare": ["Prepared", "PrepareOptions", "prepare"],
+            "reader": ["Records"],
+            "split": ["Split"],
+            "writer": ["RecordWriter", "WriterOptions"],
+        },
+    )
