@@ -181,7 +181,8 @@ class FeatureIndex:
     def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> FeatureIndex:
         """Read an artifact directory; vocabularies are memory-mapped.
 
-        With `verify` the fingerprint is computed again and compared. Raises `ArtifactError`.
+        With `verify` every byte is read and compared with its digest; without, the digests that the files carry are
+        compared with the fingerprint. Raises `ArtifactError`.
         """
         path = Path(path)
         again = "Make it again with `ctrkit prepare`."
@@ -196,18 +197,19 @@ class FeatureIndex:
                 )
             index = cls(
                 Schema.from_dict(description["schema"]),
-                {name: Vocabulary.load(path / "vocabulary" / f"{name}.vocab") for name in description["vocabularies"]},
+                {
+                    name: Vocabulary.load(path / "vocabulary" / f"{name}.vocab", verify=verify)
+                    for name in description["vocabularies"]
+                },
                 {name: [float.fromhex(b) for b in cuts] for name, cuts in description["boundaries"].items()},
                 description["statistics"],
             )
             stamped = str(description["fingerprint"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"Cannot read {path / INDEX_FILE}: {error}. {again}") from error
-        if verify and index.fingerprint != stamped:
+        if index.fingerprint != stamped:
             raise ArtifactError(
                 f"Index {path} says fingerprint {stamped[:12]}, its content has "
                 f"{index.fingerprint[:12]}: it was changed after it was written. {again}"
             )
-        if not verify:
-            index.__dict__["fingerprint"] = stamped
         return index

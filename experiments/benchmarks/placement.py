@@ -37,10 +37,10 @@ def criteo_index():
     categories = [Categorical(name=f"C{k}") for k in range(1, 27)]
     vocabularies = {}
     for feature, rows in zip(categories, CARDINALITIES, strict=True):
-        nameless = np.broadcast_to(np.int32(0), rows)
+        nameless = np.broadcast_to(np.int32(0), rows + 1)
         chances = np.log1p(1 / np.arange(1, rows + 1)) / np.log(rows + 1.0)
         counts = np.maximum(1, chances * TRAIN_ROWS).astype(np.int32)
-        vocabularies[feature.name] = Vocabulary(np.empty(0, np.uint8), nameless, nameless, counts)
+        vocabularies[feature.name] = Vocabulary(np.empty(0, np.uint8), nameless, counts)
     schema = Schema(label="label", features=(*numbers, *categories))
     return FeatureIndex(schema, vocabularies, {f.name: boundaries for f in numbers}, {"train_rows": TRAIN_ROWS})
 

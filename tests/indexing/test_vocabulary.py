@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import time
 from pathlib import Path
@@ -34,17 +36,38 @@ def test_byte_order_is_that_of_sorting_encoded_values() -> None:
     assert [encoded[place] for place in order] == sorted(encoded)
 
 
-def test_every_value_has_its_rank_and_no_other_value_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = words(2000)
-    unknown = set(words(2000, seed=1)) - set(values)
+def test_every_value_has_its_rank_and_no_other_value_has_one() -> None:
+    values = words(2000) + ["long " * k for k in range(10, 40)]  # Longer than what is hashed together, too.
+    unknown = sorted(set(words(2000, seed=1)) - set(values))
     assert len(unknown) > 500
-    for limit in (module.DICT_UP_TO, 0):  # By a dict; by binary search, as for millions of values.
-        monkeypatch.setattr(module, "DICT_UP_TO", limit)
-        vocabulary = Vocabulary.of(values, np.arange(len(values))[::-1])
-        assert [vocabulary.rank(value) for value in values] == list(range(len(values)))
-        assert {vocabulary.rank(value) for value in unknown} == {-1}
-        assert list(vocabulary) == values
-        assert vocabulary.value(7) == values[7]
+    vocabulary = Vocabulary.of(values, np.arange(len(values))[::-1])
+    assert [vocabulary.rank(value) for value in values] == list(range(len(values)))
+    assert {vocabulary.rank(value) for value in unknown} == {-1}
+    assert vocabulary.ranks([*unknown, *values]).tolist() == [-1] * len(unknown) + list(range(len(values)))
+    assert list(vocabulary) == values
+    assert vocabulary.value(7) == values[7]
+
+
+@pytest.mark.parametrize("spelling", ["{:08x}", "user_{:012d}", "{}", "{}\0\0"])
+def test_a_search_of_regular_values_is_short(spelling: str) -> None:
+    values = [spelling.format(number) for number in range(50_000)]
+    slots = Vocabulary.of(values, np.ones(len(values))).slots
+    place = np.empty(len(values), dtype=np.int64)
+    place[slots.ranks[slots.ranks >= 0]] = np.flatnonzero(slots.ranks >= 0)
+    distance = place - [slots.home(value.encode()) for value in values]
+    assert distance.min() == 0
+    assert distance.mean() < 1.5  # 0.5 slots expected at half full.
+    assert slots.ranks[-1] == -1
+
+
+def test_many_values_are_looked_up_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ONE_READ", 64)
+    values = words(1000)
+    vocabulary = Vocabulary.of(values, np.ones(len(values)))
+    assert vocabulary.ranks(values[::-1]).tolist() == list(range(len(values)))[::-1]
+    expected = hashlib.sha256(np.cumsum([0, *(len(v.encode()) for v in values)]).astype("<i8").tobytes())
+    expected.update("".join(values).encode())
+    assert vocabulary.digest() == expected.hexdigest()  # Fingerprints of saved indexes rely on it for ever.
 
 
 def test_saved_vocabulary_is_the_same(tmp_path: Path) -> None:
@@ -64,6 +87,46 @@ def test_empty_vocabulary_knows_nothing(tmp_path: Path) -> None:
     Vocabulary.of([], []).save(tmp_path / "a.vocab")
     loaded = Vocabulary.load(tmp_path / "a.vocab")
     assert (len(loaded), list(loaded), loaded.rank("a"), loaded.rank("")) == (0, [], -1, -1)
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path: Path) -> None:
+    values = ["b", "é", "a"]
+    vocabulary = Vocabulary.of(values, [3, 2, 1])
+    order = np.array([2, 0, 1], np.int32)  # By value; nothing reads it any more.
+    sections, position, content = {}, 0, b""
+    offsets = np.array([0, 1, 3, 4])
+    for name, array in {
+        "offsets": offsets,
+        "order": order,
+        "counts": np.array([3, 2, 1]),
+        "blob": vocabulary.blob,
+    }.items():
+        sections[name] = [array.dtype.str, position, len(array)]
+        content += array.tobytes().ljust(64, b"\0")
+        position += 64
+    header = json.dumps({"sections": sections, "bytes": position}).encode()
+    start = -(-(16 + len(header)) // 64) * 64
+    whole = (module.OLD_MAGIC + len(header).to_bytes(8, "little") + header).ljust(start, b"\0") + content
+    (tmp_path / "old.vocab").write_bytes(whole)
+    for verify in (False, True):
+        old = Vocabulary.load(tmp_path / "old.vocab", verify=verify)
+        assert (list(old), old.digest(), old.counts.tolist()) == (values, vocabulary.digest(), [3, 2, 1])
+        assert [old.rank(value) for value in [*values, "c"]] == [0, 1, 2, -1]
+
+
+def test_a_flipped_bit_is_found_when_the_file_is_verified(tmp_path: Path) -> None:
+    path = tmp_path / "a.vocab"
+    Vocabulary.of(words(50), np.ones(len(words(50)))).save(path)
+    whole = bytearray(path.read_bytes())
+    sections = json.loads(whole[16 : 16 + int.from_bytes(whole[8:16], "little")])["sections"]
+    start = len(whole) - json.loads(whole[16 : 16 + int.from_bytes(whole[8:16], "little")])["bytes"]
+    Vocabulary.load(path, verify=True)
+    for name in ("offsets", "slots", "blob"):
+        damaged = whole.copy()
+        damaged[start + sections[name][1] + 5] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=r"a\.vocab does not hold what was written"):
+            Vocabulary.load(path, verify=True)
 
 
 def test_damaged_file_is_refused(tmp_path: Path) -> None:
@@ -86,5 +149,5 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_half_a_million_values_take_about_a_second_at_most() -> None:
     values = [f"{number:08x}" for number in random.Random(0).sample(range(2**32), 500_000)]
     began = time.process_time()
-    Vocabulary.of(values, np.ones(len(values)))
+    assert len(Vocabulary.of(values, np.ones(len(values))).slots.ranks) > len(values)
     assert time.process_time() - began < 3  # 0.3 s on a quiet machine; sorting in Python takes longer than all of this.
