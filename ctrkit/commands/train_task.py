@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,6 +16,7 @@ from ctrkit.commands.train import build, choose_run, log_result, show_result
 from ctrkit.commands.workspace import save_config, work_dir
 from ctrkit.errors import ConfigError
 from ctrkit.training.cluster.dispatch.rendezvous import announce, find, withdraw
+from ctrkit.training.cluster.ending import End, exit_status
 from ctrkit.training.cluster.options import NONE, ClusterOptions
 from ctrkit.training.cluster.task import CHIEF, PS, VARIABLE, Task
 
@@ -42,11 +44,24 @@ def task_of(config: DictConfig) -> Task | None:
 
 
 def run_task(config: DictConfig, task: Task) -> None:
-    """Play the role of `task` to the end of the training."""
+    """Play the role of `task` to the end of the training.
+
+    Raises `SystemExit` with `EXIT_NOT_TRAINED` where the chief ended it otherwise than trained: a scheduler must not
+    take this task to be done.
+    """
     options: ClusterOptions = make(config.cluster)
     if task.role == CHIEF:
         _lead(config, task, options)
         return
+    end = _follow(config, task, options)
+    status = exit_status(end)
+    if status:
+        print(f"{task.name}: the chief ended the training: {end['status']} ({end['reason']})", file=sys.stderr)
+        raise SystemExit(status)
+
+
+def _follow(config: DictConfig, task: Task, options: ClusterOptions) -> End:
+    """Do what a task other than the chief does; returns how the chief ended the training."""
 
     def found() -> Path:
         if config.run is not None:
@@ -56,15 +71,16 @@ def run_task(config: DictConfig, task: Task) -> None:
     if task.role == PS:
         from ctrkit.training.cluster.server import hold_variables
 
-        hold_variables(task, found, options)
-        return
+        return hold_variables(task, found, options)
     from ctrkit.records import Prepared
     from ctrkit.training.cluster.train import train_on_cluster
 
     run_dir = found()
     prepared = Prepared.open(work_dir(config))
     model = build(config, prepared)
-    train_on_cluster(model, prepared, run_dir, task=task, options=make(config.training), cluster=options)
+    end = train_on_cluster(model, prepared, run_dir, task=task, options=make(config.training), cluster=options)
+    assert isinstance(end, dict)  # Only the chief has a result.
+    return end
 
 
 def _lead(config: DictConfig, task: Task, options: ClusterOptions) -> None:
@@ -84,7 +100,8 @@ def _lead(config: DictConfig, task: Task, options: ClusterOptions) -> None:
         result = train_on_cluster(
             model, prepared, run_dir, task=task, options=make(config.training), cluster=options, observer=tracker
         )
-        assert result is not None
+        assert not isinstance(result, dict)  # The chief alone has a result.
+        assert not isinstance(result, dict)  # The chief has a result.
         log_result(tracker, run_dir, result)
         picture = run_dir / "placement.png"
         items = model_items(config, prepared, make(config.training), rows=_rows(config, options, task))

@@ -25,6 +25,7 @@ from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
 from ctrkit.training.cluster.dispatch.ledger import Ledger
 from ctrkit.training.cluster.dispatch.options import DispatchOptions
 from ctrkit.training.cluster.dispatch.service import serve_dispatch
+from ctrkit.training.cluster.ending import FAILED, TRAINED
 from ctrkit.training.cluster.evaluator import evaluate_checkpoint
 from ctrkit.training.cluster.judgement import Judgement
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
@@ -112,7 +113,7 @@ class Chief:
         """For those that still wait for a chief which was lost after its last checkpoint."""
         ledger = self._ledger()
         with serve_dispatch(self._run_dir, ledger, fingerprint=self._prepared.fingerprint) as dispatch:
-            dispatch.finish("trained")
+            dispatch.finish(TRAINED)
 
     # --- while ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class Chief:
         try:
             yield
         except (CtrkitError, KeyboardInterrupt) as error:
-            dispatch.finish("failed", f"{type(error).__name__}: {error}")
+            dispatch.finish(FAILED, f"{type(error).__name__}: {error}")
             raise
         finally:
             if dispatch.end is not None:

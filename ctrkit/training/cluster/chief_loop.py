@@ -14,6 +14,7 @@ import tensorflow as tf
 from ctrkit.errors import TrainingError
 from ctrkit.progress import Progress
 from ctrkit.training.cluster.dispatch.decisions import Dispatch
+from ctrkit.training.cluster.ending import STOPPED, TRAINED
 from ctrkit.training.cluster.worker_loop import WorkerLoop
 from ctrkit.training.estimator import TrainingGraph
 from ctrkit.training.interrupt import StopRequest
@@ -120,7 +121,7 @@ class ChiefLoop(WorkerLoop):
             if self._state.loss_steps:
                 self._report(self._state.step)
             self._write(session, quiet=quiet)
-            self._dispatch.finish("stopped" if self._stop else "trained", self._stop.signal_name or "")
+            self._dispatch.finish(STOPPED if self._stop else TRAINED, self._stop.signal_name or "")
 
     def close(self) -> None:
         """The session is over, whatever the reason."""

@@ -30,8 +30,9 @@ class ManifestOptions:
     namespace: str = "default"
     claim: str = "ctrkit-artifacts"  # PersistentVolumeClaim that all tasks can write (ReadWriteMany).
     mount: str = "/artifacts"  # Where the claim is mounted; experiments lie in folders below it.
-    # OnFailure: what is killed or crashes starts again, and what ends well, a parameter server too, stays ended. Always
-    # would start parameter servers again after training; ExitCode ends the job on the exit code 1 of a lost connection.
+    # OnFailure: what is killed, crashes or ends untrained (exit status 75) starts again; what ends well, a parameter
+    # server too, stays ended. Always would start parameter servers again after training. ExitCode takes 1 to 127 as
+    # final: it ends the job on the 1 of a lost connection, and on the workers' 75 when the chief is moved elsewhere.
     restart_policy: str = "OnFailure"
     restarts: int = 100  # Of all tasks together, before the job counts as failed.
     deadline_seconds: int | None = None  # None: the job may take any time.

@@ -11,6 +11,7 @@ from ctrkit.training.cluster.chief import Chief
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
 from ctrkit.training.cluster.dispatch.rendezvous import enter
+from ctrkit.training.cluster.ending import End
 from ctrkit.training.cluster.evaluator import judge
 from ctrkit.training.cluster.judgement import Judgement
 from ctrkit.training.cluster.options import ClusterOptions
@@ -30,7 +31,7 @@ def train_on_cluster(
     options: TrainingOptions | None = None,
     cluster: ClusterOptions | None = None,
     observer: Observer | None = None,
-) -> TrainingResult | None:
+) -> TrainingResult | End:
     """Do what `task` does until the training is over: the chief, a worker or the evaluator.
 
     All tasks call this with the same arguments, but for `task`, on folders that they share; parameter servers call
@@ -45,7 +46,7 @@ def train_on_cluster(
         cluster: how the tasks train together.
         observer: the chief's is told of losses and evaluations.
     Returns:
-        The result on the chief, None on the others.
+        The result on the chief; on the others how the chief ended the training.
     Raises:
         ConfigError: options that contradict those of the chief, or more backups than workers.
         TrainingError: a task that does not come up or stays away; a placement other than planned.
@@ -58,10 +59,8 @@ def train_on_cluster(
         chief = Chief(model, prepared, run_dir, options=options, cluster=cluster, task=task, observer=observer)
         return chief.train()
     if task.role == EVALUATOR:
-        _evaluate(model, prepared, run_dir, task, options, cluster)
-    else:
-        work(model, prepared, run_dir, options=options, cluster=cluster, task=task)
-    return None
+        return _evaluate(model, prepared, run_dir, task, options, cluster)
+    return work(model, prepared, run_dir, options=options, cluster=cluster, task=task)
 
 
 def _evaluate(
@@ -71,10 +70,11 @@ def _evaluate(
     task: Task,
     options: TrainingOptions,
     cluster: ClusterOptions,
-) -> None:
+) -> End:
     with DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint) as client:
-        if enter(client, run_dir, within=cluster.come_up_within) is None:
-            return
+        end = enter(client, run_dir, within=cluster.come_up_within).end
+        if end is not None:
+            return end
         with Heartbeats(client) as beats:
             judge(
                 model,
@@ -87,3 +87,5 @@ def _evaluate(
                 tell=beats.say,
             )
         client.leave()
+    assert client.end is not None
+    return client.end

@@ -12,6 +12,7 @@ from ctrkit.errors import ConfigError, TrainingError
 from ctrkit.training.cluster.dispatch.client import DispatchClient, Joined
 from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
 from ctrkit.training.cluster.dispatch.rendezvous import enter
+from ctrkit.training.cluster.ending import End
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.options import ClusterOptions
 from ctrkit.training.cluster.placement.planned import planned
@@ -36,8 +37,8 @@ def work(
     options: TrainingOptions,
     cluster: ClusterOptions,
     task: Task,
-) -> None:
-    """Train as worker `task.index` until the chief ends the training.
+) -> End:
+    """Train as worker `task.index` until the chief ends the training; returns how it ended.
 
     Raises:
         ConfigError: this task was given other options than the chief.
@@ -49,8 +50,8 @@ def work(
     client = DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint)
     with client, Heartbeats(client) as beats:
         joined = enter(client, run_dir, within=cluster.come_up_within)
-        if joined is None:
-            return
+        if joined.end is not None:
+            return joined.end
         _check_same(joined, options, cluster)
         _check_same_model(joined, model, facts_of(prepared.fingerprint, records, options)["records"])
         share = Share(**joined.info["share"])
@@ -72,9 +73,10 @@ def work(
             placement=placement,
             share=share,
         )
-        _train_over_losses(session, client, beats, share, cluster, task)
+        end = _train_over_losses(session, client, beats, share, cluster, task)
         client.leave()
     del server  # It cannot be stopped; it ends with the process.
+    return end
 
 
 def _train_over_losses(
@@ -84,12 +86,12 @@ def _train_over_losses(
     share: Share,
     cluster: ClusterOptions,
     task: Task,
-) -> None:
+) -> End:
     fruitless = 0
     while True:
         beats.say("waiting")
         if client.wait_ready(cluster.come_up_within) is None:
-            return
+            break
         wait_until_up(task.cluster[PS], within=cluster.come_up_within)
         beats.say("training")
         loop = WorkerLoop(
@@ -100,7 +102,9 @@ def _train_over_losses(
         )
         try:
             session.run(loop, client)
-            return
+            if client.end is None:  # No batch is left, or the chief went back while this one waited for a batch.
+                client.leave("waiting")
+                client.wait_end(generation=client.generation)
         except (*TASK_LOST, StaleError) as error:
             fruitless = 0 if loop.trained else fruitless + 1
             reason = str(getattr(error, "message", error)).splitlines()[0][:200]
@@ -110,10 +114,10 @@ def _train_over_losses(
                     "at the logs of the chief and of the parameter servers."
                 ) from error
             _log.warning("Session lost (%s: %s); asking the chief for another.", type(error).__name__, reason)
-        if client.end is not None:
-            return
-        if client.join().end is not None:
-            return
+        if client.end is not None or client.join().end is not None:
+            break
+    assert client.end is not None
+    return client.end
 
 
 def _check_same_model(joined: Joined, model: tf.keras.Model, records: str) -> None:

@@ -17,6 +17,7 @@ from ctrkit.training.cluster.dispatch.calls import RemoteCalls, TrainingOver
 from ctrkit.training.cluster.dispatch.decisions import AGAIN, DONE, REPLACED, STOP, WAIT, Dispatch
 from ctrkit.training.cluster.dispatch.ledger import Lease
 from ctrkit.training.cluster.dispatch.process_identity import Process
+from ctrkit.training.cluster.ending import End
 
 GIVE_UP = 300.0  # Seconds without an answer until a role ends with an error: time for a chief to be started again.
 POLL = 20.0  # Seconds that the chief may keep a question waiting.
@@ -31,7 +32,7 @@ class Joined:
     generation: int
     info: dict[str, Any] = field(default_factory=dict)  # What the chief gave for all.
     ready: bool = False  # Whether sessions may be opened.
-    end: dict[str, str] | None = None  # {"status": …, "reason": …} when the training is over already.
+    end: End | None = None  # When the training is over already.
 
 
 class Calls(Protocol):
@@ -103,7 +104,7 @@ class DispatchClient:
         """
         self.role, self.index = role, index
         self.generation = 0  # Of the last `join` or `wait_ready`.
-        self.end: dict[str, str] | None = None  # {"status": …, "reason": …} once the training is over.
+        self.end: End | None = None  # Once the training is over.
         self.leases_ended: str | None = None  # Why the last `leases` ended: "done", "stale" or "replaced".
         self._fingerprint = fingerprint
         self._calls: Calls = RemoteCalls(Path(run_dir), give_up=give_up) if calls is None else calls
@@ -239,7 +240,7 @@ class DispatchClient:
                 return str(answer)
             tickets, values = [], {}
 
-    def heartbeat(self, state: str, stats: Mapping[str, Any] | None = None) -> dict[str, str] | None:
+    def heartbeat(self, state: str, stats: Mapping[str, Any] | None = None) -> End | None:
         """Say that the role lives and what it does; returns the end of the training, or None so far.
 
         Raises `TrainingError` at once when the chief does not answer.
@@ -286,16 +287,20 @@ class DispatchClient:
         with contextlib.suppress(TrainingOver, TrainingError):
             self._ask("fail", give_up=give_up, reason=reason)
 
-    def wait_end(self, timeout: float | None = None) -> dict[str, str] | None:
-        """Return `{"status": …, "reason": …}` when the training is over; None after `timeout` seconds."""
+    def wait_end(self, timeout: float | None = None, *, generation: int | None = None) -> End | None:
+        """Return how the training ended, once it is over.
+
+        None after `timeout` seconds; or where the chief is not of this `generation` any more, which needs all again.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             wait = POLL if until is None else max(0.0, min(POLL, until - time.monotonic()))
             try:
-                end = self._calls.call("wait_end", {"wait": wait}, seconds=wait + ANSWER)["end"]
+                answer = self._calls.call("wait_end", {"wait": wait, "generation": generation}, seconds=wait + ANSWER)
             except TrainingOver as over:
-                end = over.end
-            if self._ended(end) is not None or (until is not None and time.monotonic() >= until):
+                answer = {"end": over.end, "generation": generation}
+            went_back = generation is not None and answer["generation"] != generation
+            if self._ended(answer["end"]) is not None or went_back or (until is not None and time.monotonic() >= until):
                 return self.end
 
     def status(self, *, give_up: float | None = None) -> dict[str, Any]:
@@ -339,7 +344,7 @@ class DispatchClient:
         thread = self._calls.thread
         return {} if thread is None else {"thread": thread}
 
-    def _ended(self, end: dict[str, str] | None) -> dict[str, str] | None:
+    def _ended(self, end: End | None) -> End | None:
         if end is not None:
             self.end = end
         return self.end

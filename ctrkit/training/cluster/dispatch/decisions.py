@@ -20,6 +20,7 @@ from ctrkit.training.cluster.dispatch.member import STARTING, TRAINING, Member, 
 from ctrkit.training.cluster.dispatch.options import DispatchOptions
 from ctrkit.training.cluster.dispatch.process_identity import Process
 from ctrkit.training.cluster.dispatch.roster import LOOK_EVERY, Roster
+from ctrkit.training.cluster.ending import FAILED, End
 
 GO, STOP, STALE = "go", "stop", "stale"  # Answers to `step`.
 WAIT, DONE = "wait", "done"  # Answers to `lease`, beside a lease and `STALE`.
@@ -51,7 +52,7 @@ class Dispatch:
         """
         self.options = DispatchOptions() if options is None else options
         self.generation = generation
-        self.end: dict[str, str] | None = None  # {"status": …, "reason": …}
+        self.end: End | None = None
         self.failure: str | None = None  # Why a role gave the training up; its variables are not to be saved then.
         self._ledger, self._info = ledger, dict(info or {})
         self._on_change = on_change
@@ -323,14 +324,14 @@ class Dispatch:
         with self._lock:
             if self.failure is None:
                 self.failure = f"{role}-{index}: {reason}"
-            self.finish("failed", self.failure)
+            self.finish(FAILED, self.failure)
             return {}
 
-    def wait_end(self, wait: float) -> dict[str, Any]:
-        """How the training ended, or None so far."""
+    def wait_end(self, wait: float, generation: int | None = None) -> dict[str, Any]:
+        """How the training ended, or None so far; answered at once where the generation is not the given one."""
         with self._lock:
-            self._wait_go(lambda: self.end is not None, wait)
-            return {"end": self.end}
+            self._wait_go(lambda: self.end is not None or generation not in (None, self.generation), wait)
+            return {"end": self.end, "generation": self.generation}
 
     def status(self) -> dict[str, Any]:
         """Everything for a screen, as JSON."""

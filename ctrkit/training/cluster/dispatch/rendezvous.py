@@ -12,6 +12,7 @@ from typing import Any
 from ctrkit.atomic import write_json
 from ctrkit.errors import TrainingError
 from ctrkit.training.cluster.dispatch.client import DispatchClient, Joined
+from ctrkit.training.cluster.ending import TRAINED
 from ctrkit.training.cluster.task import Task
 from ctrkit.training.run_file import FINISHED, RunFile
 
@@ -52,19 +53,18 @@ def find(work_dir: Path, task: Task, *, within: float, told: Callable[[], None] 
     )
 
 
-def enter(client: DispatchClient, run_dir: Path, *, within: float) -> Joined | None:
-    """Join the chief's cluster; None when the run is finished already, or ends meanwhile.
+def enter(client: DispatchClient, run_dir: Path, *, within: float) -> Joined:
+    """Join the chief's cluster; the answer has an `end` when the run is finished already, or ends meanwhile.
 
     Raises `TrainingError` when the chief does not answer within so many seconds.
     """
     until = time.monotonic() + within
     while True:
         try:
-            joined = client.join(give_up=_WAIT_FOR_ANSWER)
-            return None if joined.end is not None else joined
+            return client.join(give_up=_WAIT_FOR_ANSWER)
         except TrainingError:
             if RunFile(run_dir).read().get("status") == FINISHED:
-                return None
+                return Joined(client.generation, end={"status": TRAINED, "reason": ""})
             if time.monotonic() > until:
                 raise
 

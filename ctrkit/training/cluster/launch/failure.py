@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ctrkit.training.cluster.ending import EXIT_NOT_TRAINED
 from ctrkit.training.cluster.launch.role_process import Exit
+from ctrkit.training.cluster.launch.roles import CHIEF
 
 TAIL_LINES = 15  # Of the first failing role's log, shown in the error.
 ERROR_WITHIN = 40  # Lines from the end among which a role's own `error:` is looked for: TensorFlow may write after it.
@@ -35,6 +37,17 @@ def explained(status: int, tail: list[str]) -> bool:
     (True, False, False)
     """
     return status in OWN_ERRORS and any(line.startswith("error:") for line in tail[-ERROR_WITHIN:])
+
+
+def follows_the_chief(exit: Exit) -> bool:
+    """Whether a role has nothing left to do: it is done, or the chief told it that the training ended untrained.
+
+    What went wrong then is the chief's to say: others only hear of it, and often end before the chief does.
+
+    >>> [follows_the_chief(Exit(role, 75, 0.0)) for role in ("worker-0", "chief-0")]
+    [True, False]
+    """
+    return exit.status == 0 or (exit.status == EXIT_NOT_TRAINED and exit.role != CHIEF)
 
 
 @dataclass

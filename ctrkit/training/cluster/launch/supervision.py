@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ctrkit.errors import TrainingError
 from ctrkit.training.cluster.launch.coming_up import ComingUp
-from ctrkit.training.cluster.launch.failure import ERROR_WITHIN, Failure, Incident, explained
+from ctrkit.training.cluster.launch.failure import ERROR_WITHIN, Failure, Incident, explained, follows_the_chief
 from ctrkit.training.cluster.launch.restarts import RestartPolicy, Restarts
 from ctrkit.training.cluster.launch.role_process import Exit, RoleProcess
 from ctrkit.training.cluster.launch.roles import CHIEF, kind
@@ -131,9 +131,9 @@ class Supervision:
         tail = process.tail(ERROR_WITHIN)
         process.clear()
         self._coming_up.ended(role)
-        if exit.status == 0:
+        if follows_the_chief(exit):
             self._done[role] = exit
-            self._tell(f"{role} is done")
+            self._tell(f"{role} is done" if exit.status == 0 else f"{role} heard that the training ended untrained")
             return
         self._last[role] = Failure.of(exit, tail)
         if self._phase == "training":
@@ -184,7 +184,7 @@ class Supervision:
                 assert exit is not None
                 process.clear()
                 self._coming_up.ended(process.role)
-                if exit.status == 0:
+                if follows_the_chief(exit):
                     self._done[process.role] = exit
                 else:
                     self._incident.add(Failure.of(exit, tail))

@@ -386,6 +386,22 @@ def test_the_end_reaches_every_role_also_those_that_ask_when_the_chief_is_gone(
         client.close()
 
 
+def test_who_waits_for_the_end_hears_that_the_chief_went_back_instead(
+    dispatch: Dispatch, worker: Callable[..., DispatchClient], aside: ThreadPoolExecutor
+) -> None:
+    one = worker()
+    waiting = aside.submit(one.wait_end, generation=one.generation)
+    time.sleep(0.1)
+    assert not waiting.done()
+    dispatch.restart_generation(dispatch.ledger_state(), step=0)
+    assert waiting.result(2) is None
+    assert one.wait_end(generation=one.generation) is None  # At once.
+    one.join()
+    waiting = aside.submit(one.wait_end, generation=one.generation)
+    dispatch.finish("trained")
+    assert waiting.result(2) == {"status": "trained", "reason": ""}
+
+
 def test_the_end_of_an_earlier_run_is_not_ours(tmp_path: Path, aside: ThreadPoolExecutor) -> None:
     with serve_dispatch(tmp_path, Ledger(1, lease=1), fingerprint="f") as dispatch:
         dispatch.finish("finished")

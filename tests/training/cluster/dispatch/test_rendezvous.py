@@ -97,16 +97,15 @@ def test_a_task_enters_while_the_chief_leads(tmp_path: Path) -> None:
         DispatchClient(tmp_path, "worker") as client,
     ):
         joined = enter(client, tmp_path, within=5.0)
-        assert joined is not None
-        assert (joined.info, joined.generation) == ({"steps": 3}, dispatch.generation)
-        dispatch.finish("trained")
-        assert enter(client, tmp_path, within=5.0) is None
+        assert (joined.info, joined.generation, joined.end) == ({"steps": 3}, dispatch.generation, None)
+        dispatch.finish("stopped", "SIGTERM")
+        assert enter(client, tmp_path, within=5.0).end == {"status": "stopped", "reason": "SIGTERM"}
 
 
 def test_a_task_that_comes_after_the_run_is_finished_leaves_again(tmp_path: Path) -> None:
     RunFile(tmp_path).update(status=FINISHED)
     with DispatchClient(tmp_path, "worker") as client:
-        assert enter(client, tmp_path, within=60.0) is None
+        assert enter(client, tmp_path, within=60.0).end == {"status": "trained", "reason": ""}
 
 
 def test_a_chief_that_never_answers_is_an_error_after_a_while(tmp_path: Path) -> None:
