@@ -4,37 +4,61 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
 from google.protobuf.message import DecodeError
 
 from ctrkit.errors import ServingError
-from ctrkit.serving.protos import prediction_pb2
+from ctrkit.serving.protos import prediction_pb2, warmup_pb2
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+MOST_RECORDS = 1000  # TensorFlow Serving's limit.
+PREDICT = "predict_log"
 
 
-def warmup_requests(saved_model: str | os.PathLike[str]) -> Iterator[prediction_pb2.PredictRequest]:
-    """Yield the recorded prediction requests of a SavedModel directory; none when it has no warmup file.
+@dataclass(frozen=True)
+class WarmupRecord:
+    """A recorded request; `kind` is the PredictionLog's field ("predict_log", "classify_log", …), or ""."""
 
-    Raises `ServingError` naming the file when it is damaged.
+    kind: str
+    request: bytes
+
+
+def warmup_records(saved_model: str | os.PathLike[str]) -> Iterator[WarmupRecord]:
+    """Yield the recorded requests of a SavedModel directory; none when it has no warmup file.
+
+    Raises `ServingError` naming the file when it is damaged or has more than 1,000 records.
     """
     path = Path(saved_model) / WARMUP_FILE
     if not path.is_file():
         return
-    for number, record in enumerate(_records(path)):
+    for number, raw in enumerate(_framed(path)):
+        if number == MOST_RECORDS:
+            raise ServingError(
+                f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}. Keep one request per "
+                "signature and batch size."
+            )
         try:
-            log = prediction_pb2.PredictionLog.FromString(record)
+            record = warmup_pb2.WarmupRecord.FromString(raw)
+            kind = record.WhichOneof("log_type") or ""
+            request = warmup_pb2.WarmupLog.FromString(getattr(record, kind)).request if kind else b""
         except DecodeError as error:
             raise ServingError(
                 f"{path}: record {number} is not a PredictionLog ({error}). Export the model again."
             ) from error
-        if log.HasField("predict_log"):
-            yield log.predict_log.request
+        yield WarmupRecord(kind, request)
 
 
-def _records(path: Path) -> Iterator[bytes]:
+def warmup_requests(saved_model: str | os.PathLike[str]) -> Iterator[prediction_pb2.PredictRequest]:
+    """Yield the recorded Predict requests of a SavedModel directory. Raises `ServingError` as `warmup_records`."""
+    for record in warmup_records(saved_model):
+        if record.kind == PREDICT:
+            yield prediction_pb2.PredictRequest.FromString(record.request)
+
+
+def _framed(path: Path) -> Iterator[bytes]:
     """TFRecord framing: length (8 bytes), its checksum (4), data, its checksum (4)."""
     raw = path.read_bytes()
     at = 0

@@ -1,0 +1,74 @@
+"""Bring one version from its folder to the state in which it may answer: loaded, checked, warm."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from ctrkit.errors import CtrkitError, ServingError
+from ctrkit.serving.servable import Servable
+from ctrkit.serving.warmup import WARMUP_FILE, warmup_records
+
+PAUSE = 0.001  # Seconds between replayed requests, in which threads that answer get the interpreter.
+LOG = logging.getLogger(__name__)
+
+# (the request's bytes, servable, model name): computes the answer as if it had come over the wire.
+Answer = Callable[[bytes, Servable, str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionLoader:
+    """Load a version's directory, check it, and replay its warmup requests: `loader(path, version, model name)`.
+
+    `answers` holds the way that requests of each kind go in this server ("predict_log" -> Predict, "classify_log", …),
+    so that what is warmed is what will be run; records of other kinds are skipped, which is logged.
+    """
+
+    answers: Mapping[str, Answer]
+    require_index: bool = True
+    warmup: bool = True
+    load_options: Mapping[str, Any] = field(default_factory=dict)  # More keywords of `Servable.load`.
+
+    def __call__(self, path: Path, version: int, name: str) -> Servable:
+        """Raises `ServingError` or `ArtifactError`; nothing stays loaded then."""
+        servable = Servable.load(path, version, require_index=self.require_index, **self.load_options)
+        try:
+            if self.warmup:
+                replay(servable, path, name, self.answers)
+        except BaseException:
+            servable.close()
+            raise
+        return servable
+
+
+def replay(servable: Servable, path: Path, name: str, answers: Mapping[str, Answer]) -> int:
+    """Answer the warmup requests of a SavedModel directory; returns how many there were.
+
+    Raises `ServingError` when the file is damaged or a request fails.
+    """
+    skipped: dict[str, int] = {}
+    number = -1
+    for number, record in enumerate(warmup_records(path)):
+        answer = answers.get(record.kind)
+        if answer is None:
+            skipped[record.kind] = skipped.get(record.kind, 0) + 1
+            continue
+        try:
+            answer(record.request, servable, name)
+        except (CtrkitError, DecodeError) as error:
+            raise ServingError(
+                f"{path / WARMUP_FILE}: request {number} failed: {error} Export the model again, or start without "
+                "warmup (`--no-warmup`)."
+            ) from error
+        time.sleep(PAUSE)
+    for kind, count in skipped.items():
+        LOG.warning(
+            "%s: %d warmup records of kind %s are not replayed here.", path / WARMUP_FILE, count, kind or "(none)"
+        )
+    return number + 1 - sum(skipped.values())
