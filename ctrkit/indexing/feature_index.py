@@ -139,10 +139,11 @@ class FeatureIndex:
 
     def ids_of(self, impressions: Sequence[Mapping[str, Any]], fields: Sequence[Field]) -> np.ndarray:
         """Like `ids`, for some fields only: `int32 [n, sum of their lengths]` in the given order."""
-        return self._lookup.ids_of(impressions, fields)
+        return self.lookup.ids_of(impressions, fields)
 
     @cached_property
-    def _lookup(self) -> RowLookup:
+    def lookup(self) -> RowLookup:
+        """Rows of raw values one by one."""
         return RowLookup(self.schema, self.fields, self.vocabularies)
 
     @cached_property

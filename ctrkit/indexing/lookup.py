@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -31,43 +31,52 @@ class RowLookup:
 
     def ids_of(self, impressions: Sequence[Mapping[str, Any]], fields: Sequence[Field]) -> np.ndarray:
         """See `FeatureIndex.ids_of`."""
-        width = sum(field.length for field in fields)
-        out = np.zeros((len(impressions), width), dtype=np.int32)
-        at = 0
-        for field in fields:
-            if isinstance(field.feature, SequenceFeature):
-                for i, impression in enumerate(impressions):
-                    rows = self._sequence_rows(field, impression)
-                    out[i, at : at + len(rows)] = rows
-            else:
-                out[:, at] = self._rows(field, impressions)
-            at += field.length
-        return out
+        row_of, width = self.compiled(fields), sum(field.length for field in fields)
+        return np.array([row_of(impression) for impression in impressions], dtype=np.int32).reshape(-1, width)
 
-    def _rows(self, field: Field, impressions: Sequence[Mapping[str, Any]]) -> list[int]:
-        """The row of each impression under a field of one column."""
+    def compiled(self, fields: Sequence[Field]) -> Callable[[Mapping[str, Any]], list[int]]:
+        """A function from an impression to its ids under `fields`, with all that is constant decided beforehand."""
+        plan = [self._step(field) for field in fields]
+
+        def row_of(impression: Mapping[str, Any]) -> list[int]:
+            get, ids = impression.get, []
+            for column, strings, integers, read in plan:
+                if column is None:
+                    ids += read(impression)
+                    continue
+                value = get(column)
+                if value is None:
+                    ids.append(MISSING_ROW)
+                    continue
+                row = strings.get(value) if type(value) is str else integers.get(value) if type(value) is int else None
+                ids.append(read(value) if row is None else row)
+            return ids
+
+        return row_of
+
+    def _step(self, field: Field) -> tuple[str | None, dict[str, int], dict[int, int], Callable[[Any], Any]]:
+        """Column, remembered strings, remembered integers, and the row of a value; or None and rows of a mapping."""
+        if isinstance(field.feature, SequenceFeature):
+            return None, {}, {}, partial(self._sequence_rows, field)
         if isinstance(field.feature, Cross):
-            return [self._cross_row(field, impression) for impression in impressions]
-        column = column_of(field.feature)
-        values = [impression.get(column) for impression in impressions]  # type: ignore[arg-type]
-        row_of = self._numeric_row if isinstance(field.feature, Numeric) else self._token_row
-        return self._remembered(field, values, row_of)
+            return None, {}, {}, lambda impression: [self._cross_row(field, impression)]
+        return column_of(field.feature), *self._known[field.name], self._remembering(field)
 
-    def _remembered(self, field: Field, values: Iterable[Any], row_of: Callable[[Field, Any], int]) -> list[int]:
-        """`row_of` each value; strings and integers seen before are remembered: a request asks for thousands."""
+    def _remembering(self, field: Field) -> Callable[[Any], int]:
+        """The row of a value; strings and integers are remembered: a request asks for thousands."""
+        row_of = self._numeric_row if isinstance(field.feature, Numeric) else self._token_row
         strings, integers = self._known[field.name]
-        rows = []
-        for value in values:
+
+        def remember(value: Any) -> int:
+            row = row_of(field, value)
             known: dict[Any, int] | None = strings if type(value) is str else integers if type(value) is int else None
-            row = None if known is None else known.get(value)
-            if row is None:
-                row = row_of(field, value)
-                if known is not None:
-                    if len(known) >= REMEMBERED:
-                        known.clear()
-                    known[value] = row
-            rows.append(row)
-        return rows
+            if known is not None:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[value] = row
+            return row
+
+        return remember
 
     @cached_property
     def _known(self) -> dict[str, tuple[dict[str, int], dict[int, int]]]:
@@ -106,7 +115,7 @@ class RowLookup:
         owner = self._fields[field.table].feature
         if isinstance(owner, Hashed):
             return 2 + hash64(token) % owner.buckets
-        rank = self._vocabularies[owner.name].rank(token)
+        rank = self._vocabularies[owner.name].finder(token)
         if rank >= 0:
             return 1 + field.oov + rank
         return OOV_ROW if field.oov == 1 else OOV_ROW + hash64(token) % field.oov
@@ -124,18 +133,21 @@ class RowLookup:
             return MISSING_ROW
         return 2 + bisect_right(field.boundaries, number)
 
+    def part_token(self, part: str, impression: Mapping[str, Any]) -> str | None:
+        """What feature `part` brings into a cross: a token, a number's row spelled out, None where it is missing."""
+        field = self._fields[part]
+        value = impression.get(column_of(field.feature))  # type: ignore[arg-type]
+        if isinstance(field.feature, Numeric):
+            row = self._numeric_row(field, value)
+            return None if row == MISSING_ROW else str(row)
+        return self.token(value, field)
+
     def _cross_row(self, field: Field, impression: Mapping[str, Any]) -> int:
         feature = field.feature
         assert isinstance(feature, Cross)
         tokens = []
         for part in feature.of:
-            other = self._fields[part]
-            value = impression.get(column_of(other.feature))  # type: ignore[arg-type]
-            if isinstance(other.feature, Numeric):
-                row = self._numeric_row(other, value)
-                token = None if row == MISSING_ROW else str(row)
-            else:
-                token = self.token(value, other)
+            token = self.part_token(part, impression)
             if token is None:
                 return MISSING_ROW
             tokens.append(token)
@@ -148,15 +160,20 @@ class RowLookup:
         assert isinstance(feature, SequenceFeature)
         value = impression.get(column_of(feature))  # type: ignore[arg-type]
         if value is None:
-            return []
+            return [MISSING_ROW] * field.length
         if isinstance(value, bytes):
             value = _decoded(value, field)
         if isinstance(value, str):
             value = value.split(feature.separator) if value not in self._missing else []
         elif isinstance(value, Mapping) or not hasattr(value, "__iter__"):
             raise RequestError(f"Field {field.name!r}: got {value!r}, expected a list of values or a joined string.")
-        present = [row for row in self._remembered(field, value, self._token_row) if row != MISSING_ROW]
-        return present[-feature.max_length :]
+        (strings, integers), read = self._known[field.name], self._remembering(field)
+        rows = []
+        for one in value:
+            row = strings.get(one) if type(one) is str else integers.get(one) if type(one) is int else None
+            rows.append(read(one) if row is None else row)
+        present = [row for row in rows if row != MISSING_ROW][-feature.max_length :]
+        return present + [MISSING_ROW] * (field.length - len(present))
 
 
 def missing_numbers(schema: Schema) -> frozenset[float]:

@@ -165,7 +165,7 @@ def test_remembered_values_do_not_grow_without_bound(monkeypatch: pytest.MonkeyP
     index = make()
     first = index.ids([{"ad": f"v{k}", "age": k} for k in range(100)])
     np.testing.assert_array_equal(index.ids([{"ad": f"v{k}", "age": k} for k in range(100)]), first)
-    assert all(len(known) <= 10 for pair in index._lookup._known.values() for known in pair)
+    assert all(len(known) <= 10 for pair in index.lookup._known.values() for known in pair)
 
 
 def test_saved_index_gives_the_same_rows_and_fingerprint(tmp_path: Path) -> None:
