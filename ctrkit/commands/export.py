@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -11,6 +12,9 @@ from ctrkit.commands.evaluate import load_run
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.workspace import find_run, hint
+
+if TYPE_CHECKING:
+    from ctrkit.tracking import Run
 
 RUNTIME = (
     "ctrkit.serving.runtime:SavedModelRuntime"  # What scores the MLflow model: seconds faster to load than TensorFlow.
@@ -38,9 +42,31 @@ def export_run(config: DictConfig, run_dir: Path) -> Path:
             records=prepared.test or prepared.validation or prepared.train,
             options=make(config.export),
         )
+        _tell_xla(exported, tracker)
         uri = tracker.log_exported_model(
             exported, fingerprint=prepared.fingerprint, name=str(config.name), runtime=RUNTIME
         )
         if uri is not None:
             say(f"logged to MLflow as {uri}")
     return exported
+
+
+def _tell_xla(exported: Path, tracker: Run) -> None:
+    """Say what XLA compiles; what was measured goes to the tracked run, one figure for each way and batch size."""
+    from ctrkit.export import open_exported
+
+    manifest = open_exported(exported).manifest
+    if manifest.xla.asked is False:
+        return
+    names = ", ".join(manifest.compiled) or "nothing"
+    say(f"XLA compiles {names} ({manifest.xla.reason})")
+    tracker.set_tags({"ctrkit.xla": names})
+    tracker.log_metrics(
+        {
+            f"export.cpu_ms.{signature}.{rows}.{way}": value
+            for signature, sizes in manifest.xla.milliseconds.items()
+            for rows, both in sizes.items()
+            for way, value in both.items()
+        },
+        step=int(exported.name),
+    )

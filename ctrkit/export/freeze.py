@@ -6,20 +6,24 @@ import contextlib
 import datetime
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ctrkit.errors import ArtifactError, ExportError
+from ctrkit.export.compilation import Compilation, decide
+from ctrkit.export.guard import guards_itself
 from ctrkit.export.manifest import INDEX_PATH, Golden, Manifest
 from ctrkit.export.model_contract import check_model, golden_scores
 from ctrkit.export.options import ExportOptions
 from ctrkit.export.publish import check_version, staged_version
 from ctrkit.export.rows import RecordsLike, check_fingerprint, golden_rows, sample_rows
 from ctrkit.export.saved_scorers import SavedModelScorers
-from ctrkit.export.signatures import Servable, build_servable
+from ctrkit.export.signatures import SCORING, Servable, build_servable
 from ctrkit.export.warmup import requests, write_warmup
 from ctrkit.indexing import FeatureIndex
 from ctrkit.progress import progress
@@ -67,17 +71,23 @@ def export_model(
         golden = golden_scores(model, golden_rows(index, rows, options.golden_rows))
         shown.advance(1, "signatures traced")
         with _write_errors(directory), staged_version(directory, version) as (staged, publish):
-            _check_space(staged, servable)
+            warmup = list(requests(index, rows, options.buckets, servable.named_inputs))
+            _check_space(staged, servable, times=2 if options.xla == "auto" else 1)
+            scratch = staged / "measured"
+            with _quiet():
+                compilation = decide(servable, warmup, options, scratch)
+            shutil.rmtree(scratch, ignore_errors=True)
+            servable = servable.compiled(compilation.signatures)
             concrete = {name: function.concrete for name, function in servable.functions.items()}
             with _quiet():
                 tf.saved_model.save(servable.module, str(staged), signatures=concrete)
             index.save(staged / INDEX_PATH)
             shown.advance(1, "variables and index written")
-            warmup = requests(index, rows, options.buckets, servable.named_inputs)
             write_warmup(staged, warmup)
-            _manifest(model, index, servable, options, golden, from_records=records is not None).save(staged)
+            described = _manifest(model, index, servable, options, golden, from_records=records is not None)
+            replace(described, **_compiled(compilation, options)).save(staged)
             shown.advance(1, "warmup requests written")
-            _check_scores(staged, index, servable, golden)
+            _check_scores(staged, index, servable, golden, compiled=compilation.signatures)
             shown.advance(1, "scores compared")
             return publish()
 
@@ -115,11 +125,18 @@ def _manifest(
     )
 
 
-def _check_scores(staged: Path, index: FeatureIndex, servable: Servable, golden: Golden) -> None:
+def _compiled(compilation: Compilation, options: ExportOptions) -> dict[str, Any]:
+    """What the manifest says about XLA."""
+    return {"compiled": dict.fromkeys(compilation.signatures, options.buckets), "xla": compilation.choice}
+
+
+def _check_scores(
+    staged: Path, index: FeatureIndex, servable: Servable, golden: Golden, *, compiled: Sequence[str]
+) -> None:
     """Load what was written and score the golden rows by every signature before anybody can see it."""
     ids, expected = golden.arrays()
     saved = SavedModelScorers(staged, index, servable.named_inputs)
-    for name in ("serving_default", "rank", "named"):
+    for name in SCORING:
         difference = np.abs(getattr(saved, name)(ids) - expected)
         row = int(np.argmax(difference))
         if not difference[row, 0] <= SAME_SCORE:
@@ -128,11 +145,27 @@ def _check_scores(staged: Path, index: FeatureIndex, servable: Servable, golden:
                 f"differs by {difference[row, 0]:.1e} (allowed {SAME_SCORE:.0e}), so nothing was published. Does the "
                 "model draw random numbers or keep state when it is called with training=False?"
             )
+    for name in compiled:
+        check_compiled_guard(getattr(saved, name), name, index, ids[0])
 
 
-def _check_space(staged: Path, servable: Servable) -> None:
-    """Refuse before a long write when the disk cannot hold it."""
-    needed = sum(int(np.prod(v.shape)) * v.dtype.size for v in servable.module.served_variables)
+def check_compiled_guard(
+    score: Callable[[np.ndarray], np.ndarray], name: str, index: FeatureIndex, row: np.ndarray
+) -> None:
+    """Raise `ExportError` unless the compiled signature sends ids out of range to the OOV row.
+
+    A gather that XLA compiled refuses nothing: it would read another row's embedding, and the score would be wrong.
+    """
+    if not guards_itself(lambda ids: score(np.asarray(ids)), index, row):
+        raise ExportError(
+            f"Signature {name!r}, compiled by XLA, scores an id out of range otherwise than the out-of-vocabulary row, "
+            "so nothing was published. Export with xla=false (`export.xla=false`)."
+        )
+
+
+def _check_space(staged: Path, servable: Servable, *, times: int) -> None:
+    """Refuse before a long write when the disk cannot hold the model so many times."""
+    needed = times * sum(int(np.prod(v.shape)) * v.dtype.size for v in servable.module.served_variables)
     free = shutil.disk_usage(staged).free
     if needed > free:
         raise ArtifactError(

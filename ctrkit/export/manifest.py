@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from ctrkit.errors import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, FORMAT_VERSION)  # 1: before XLA, so nothing is compiled.
 MANIFEST_PATH = Path("assets.extra", "ctrkit.json")
 INDEX_PATH = Path("assets", "feature_index")
 WARMUP_PATH = Path("assets.extra", "tf_serving_warmup_requests")  # TensorFlow Serving's own name.
@@ -38,6 +39,16 @@ class Golden:
 
 
 @dataclass(frozen=True, kw_only=True)
+class XlaChoice:
+    """Which signatures XLA compiles, and why."""
+
+    asked: bool | str = False  # `ExportOptions.xla`.
+    reason: str = "not asked for"  # For people.
+    # Signature -> rows of a request -> CPU milliseconds of one request on the exporting machine, median of turns taken.
+    milliseconds: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # …: "plain" and "compiled".
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The description of an exported model; its version is the name of its directory."""
 
@@ -58,6 +69,9 @@ class Manifest:
     golden: Golden
     created: str  # ISO 8601, UTC.
     versions: dict[str, str]  # Package -> version at the time of the export.
+    # Signature compiled by XLA -> the batch sizes to send; each other size costs a compilation, 0.1 s and more.
+    compiled: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    xla: XlaChoice = field(default_factory=XlaChoice)
 
     @property
     def item_width(self) -> int:
@@ -79,10 +93,13 @@ class Manifest:
         except (OSError, ValueError) as error:
             raise ArtifactError(f"Cannot read {path}: {error}. Export the model again with `ctrkit export`.") from error
         found = described.get("format_version") if isinstance(described, dict) else None
-        if found != FORMAT_VERSION:
+        if found not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            newer = isinstance(found, int) and found > FORMAT_VERSION
             raise ArtifactError(
-                f"{path} has format version {found}, this ctrkit reads {FORMAT_VERSION}. Export the model again with "
-                "`ctrkit export`."
+                f"{path} has format version {found}, this ctrkit reads {known}. "
+                + ("Install a newer ctrkit, or e" if newer else "E")
+                + "xport the model again with `ctrkit export`."
             )
         try:
             return cls._of(described)
@@ -93,9 +110,13 @@ class Manifest:
 
     @classmethod
     def _of(cls, described: dict[str, Any]) -> Manifest:
+        since_2 = {"compiled": {}, "xla": {}} if described["format_version"] == 1 else {}
+        described = {**since_2, **described}
         values = {f.name: described[f.name] for f in dataclasses.fields(cls)}
         golden = values["golden"]
         values["golden"] = Golden(ids=tuple(map(tuple, golden["ids"])), scores=tuple(golden["scores"]))
         values["signatures"] = {name: tuple(inputs) for name, inputs in values["signatures"].items()}
         values["buckets"] = tuple(values["buckets"])
+        values["compiled"] = {name: tuple(sizes) for name, sizes in values["compiled"].items()}
+        values["xla"] = XlaChoice(**values["xla"])
         return cls(**values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
@@ -16,6 +16,12 @@ class PrunedFunction:
 
     concrete: tf.types.experimental.ConcreteFunction
     variables: tuple[tf.Variable, ...]
+    replay: Scorer  # The pruned graph as a function, to trace it again.
+    inputs: Mapping[str, tf.TensorSpec]
+
+    def compiled(self) -> PrunedFunction:
+        """The same function for XLA, which compiles it for each size of a batch when that is first seen."""
+        return replace(self, concrete=_function(self.replay, self.inputs, jit_compile=True))
 
 
 def traced(score: Scorer, inputs: Mapping[str, tf.TensorSpec]) -> PrunedFunction:
@@ -49,11 +55,13 @@ def traced(score: Scorer, inputs: Mapping[str, tf.TensorSpec]) -> PrunedFunction
 
     handles = {id(tensor) for tensor in captures.values()}
     variables = tuple(variable for variable in whole.variables if id(variable.handle) in handles)
-    return PrunedFunction(concrete=_function(replay, inputs), variables=variables)
+    return PrunedFunction(concrete=_function(replay, inputs), variables=variables, replay=replay, inputs=inputs)
 
 
-def _function(score: Scorer, inputs: Mapping[str, tf.TensorSpec]) -> tf.types.experimental.ConcreteFunction:
-    return tf.function(score, autograph=False).get_concrete_function(dict(inputs))
+def _function(
+    score: Scorer, inputs: Mapping[str, tf.TensorSpec], *, jit_compile: bool | None = None
+) -> tf.types.experimental.ConcreteFunction:
+    return tf.function(score, autograph=False, jit_compile=jit_compile).get_concrete_function(dict(inputs))
 
 
 def _ancestors(graph: tf.compat.v1.GraphDef, tensors: Iterable[str]) -> set[str]:

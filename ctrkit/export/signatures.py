@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import keyword
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ctrkit.models import rank_model
 from ctrkit.schema import Sequence
 
 OUTPUT = "ctr"
+SCORING = ("serving_default", "rank", "named")  # Signatures that score; XLA may compile them.
 _FORBIDDEN = frozenset({*keyword.kwlist, "self"})  # No input of TensorFlow can have these names.
 _ADVICE = "End it with `ClickProbability(name='ctr')(logit)`, or `Dense(1, activation='sigmoid', name='ctr')`."
 
@@ -38,6 +39,10 @@ class Servable:
     @property
     def parameters(self) -> int:
         return int(sum(np.prod(variable.shape) for variable in self.module.served_variables))
+
+    def compiled(self, names: Iterable[str]) -> Servable:
+        """The same with these signatures compiled by XLA."""
+        return replace(self, functions={**self.functions, **{name: self.functions[name].compiled() for name in names}})
 
 
 def build_servable(model: tf.keras.Model, index: FeatureIndex, rows: np.ndarray, options: ExportOptions) -> Servable:

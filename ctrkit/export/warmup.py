@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def requests(
         yield "fingerprint", {}
 
 
-def write_warmup(directory: Path, listed: Iterator[Request]) -> int:
+def write_warmup(directory: Path, listed: Iterable[Request]) -> int:
     """Write the file below a SavedModel's directory and return the number of requests."""
     path = directory / WARMUP_PATH
     path.parent.mkdir(parents=True, exist_ok=True)

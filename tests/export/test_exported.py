@@ -83,7 +83,10 @@ def test_the_index_of_another_log_inside_is_refused(exported: Path, tmp_path: Pa
     ("change", "message"),
     [
         (lambda text: text[:50], r"Cannot read .*ctrkit\.json"),
-        (lambda text: text.replace('"format_version": 1', '"format_version": 9'), r"format version 9, .* reads 1"),
+        (
+            lambda text: text.replace('"format_version": 2', '"format_version": 9'),
+            r"format version 9, .* reads 1 and 2\. Install a newer ctrkit",
+        ),
         (lambda text: json.dumps({**json.loads(text), "golden": None}), r"is not whole"),
     ],
 )
