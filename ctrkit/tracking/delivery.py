@@ -100,10 +100,12 @@ class Delivery:
                 self._try_again(last=ending)
             for _ in range(count):
                 event = self._waiting[0]  # Only this thread removes, so a hung request loses nothing.
-                result = self._deliver(event)
+                taken, result = self._deliver(event)
                 with self._changed:
-                    if self._given_up:
+                    if self._given_up:  # `close` has kept this event and all behind it.
                         return
+                    if not taken:
+                        self._keep([event])
                     self._waiting.pop(0)
                     answer = self._results.pop(id(event), None)
                 if answer is not None:
@@ -112,20 +114,20 @@ class Delivery:
     def _joined(self, events: list[Event]) -> list[Event]:
         return coalesce(events) if len(events) > 1 else events
 
-    def _deliver(self, event: Event) -> Any:
+    def _deliver(self, event: Event) -> tuple[bool, Any]:
+        """Whether the store took or refused the event, rather than being lost, and what it returned."""
         if self._down_since is None:
             try:
                 assert self.header.run_id is not None
                 result = self._store.deliver(self.header.run_id, event, self.buffer)
                 self._delivered([event])
-                return result
+                return True, result
             except Refused as error:
                 LOG.warning("%s Training goes on without it.", error)
-                return None
+                return True, None
             except Exception as error:  # Whatever it is: the training matters more.
                 self._lose_store(error)
-        self._keep([event])
-        return None
+        return False, None
 
     def _delivered(self, events: Iterable[Event]) -> None:
         for event in events:

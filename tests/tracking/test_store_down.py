@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,9 @@ def test_a_store_that_hangs_does_not_hold_up_the_end(run_dir: Path, caplog: pyte
             time.sleep(0.5)  # The thread is in its second attempt by now.
             run.log_metrics({"loss": 0.5}, 2)
         assert time.monotonic() - began < 15  # 5 s for the first probe, 1 s for the end.
+    for thread in threading.enumerate():  # It hangs no longer; what it was about to do is kept already.
+        if thread.name == "ctrkit-tracking":
+            thread.join(10)
     header, events = Buffer(run_dir / "tracking").read()
     assert header.run_id is None
     steps = [row[2] for event in events if event.kind == "metrics" for row in event.content]
