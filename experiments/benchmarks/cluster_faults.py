@@ -64,7 +64,7 @@ def round_of(work: Path, number: int, rng: random.Random, *, mode: str) -> tuple
     finally:
         over.set()
     newest = checkpoints(run_dir / "checkpoints")[0].step
-    judged = Judgement.read(run_dir, EarlyStopping(metric=None, patience=None)).steps
+    judged = {one.step for one in Judgement.read(run_dir, EarlyStopping(metric=None, patience=None)).evaluations}
     wrong = [
         text
         for holds, text in (

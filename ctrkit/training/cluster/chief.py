@@ -26,8 +26,8 @@ from ctrkit.training.cluster.dispatch.ledger import Ledger
 from ctrkit.training.cluster.dispatch.options import DispatchOptions
 from ctrkit.training.cluster.dispatch.service import serve_dispatch
 from ctrkit.training.cluster.ending import FAILED, TRAINED
-from ctrkit.training.cluster.evaluator import evaluate_checkpoint
-from ctrkit.training.cluster.judgement import Judgement
+from ctrkit.training.cluster.evaluator import evaluate_checkpoint, newest_of
+from ctrkit.training.cluster.judgement import Evaluation, Hearing
 from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.options import SYNC, ClusterOptions
 from ctrkit.training.cluster.placement.plan import Plan as Placement
@@ -71,7 +71,6 @@ class Chief:
         self._model, self._prepared, self._run_dir = model, prepared, run_dir
         self._options, self._cluster, self._task, self._observer = options, cluster, task, observer
         self._dispatch: Dispatch | None = None
-        self._heard = 0.0  # When the judgement was read last.
         self._records = training_records(model, prepared)
         plan = plan_of(self._records, options)
         self._share = Share.of(self._records, options, cluster, task.workers, plan.steps)
@@ -93,11 +92,11 @@ class Chief:
             facts = facts_of(fingerprint, self._records, options)
             check_same_run(file.read(), facts, run_dir)
             self._state = RunState(stopping_of(options, self._prepared))
-            self._judgement = Judgement.read(run_dir, stopping_of(options, self._prepared))
+            self._hearing = Hearing(run_dir, lambda: stopping_of(options, self._prepared), self._pass_on)
             stack.enter_context(failure_noted(file, self._state))
             resumed = self._restore()
             resumed_from = self._state.step if resumed else None
-            if not (resumed and (self._state.step >= self._plan.steps or self._judgement.stopping.is_over)):
+            if not (resumed and (self._state.step >= self._plan.steps or self._hearing.says_over())):
                 if not resumed and options.warm_start is not None:
                     load_weights(self._model, options.warm_start, fingerprint=fingerprint)
                 file.begin(**facts, cluster=self._facts())
@@ -218,7 +217,7 @@ class Chief:
                     parts=self.placement.parts,
                 ),
                 stop=self._stop,
-                is_judged_over=self._is_judged_over,
+                is_judged_over=self._hearing.says_over,
                 is_hopeless=lambda: bool(self._gone_for_good(dispatch)),
                 hold_within=self._cluster.hold_within,
                 start_progress=lambda: stack.enter_context(
@@ -267,10 +266,7 @@ class Chief:
         fresh = RunState(stopping_of(self._options, self._prepared))
         for name, value in vars(fresh).items():
             setattr(self._state, name, value)
-        resumed = resume(self._model, self._run_dir, self._state, self._prepared.fingerprint, self.placement.parts)
-        if resumed:
-            self._judgement.forget_after(self._state.step)
-        return resumed
+        return resume(self._model, self._run_dir, self._state, self._prepared.fingerprint, self.placement.parts)
 
     def _saved(self) -> int:
         """The step of the newest checkpoint."""
@@ -310,22 +306,12 @@ class Chief:
             "host": socket.gethostname(),
         }
 
-    def _is_judged_over(self) -> bool:
-        now = time.monotonic()
-        if now - self._heard > 1.0:  # A small file, but perhaps on a network disk.
-            self._heard = now
-            self._hear_judgement()
-        return self._judgement.stopping.is_over
-
-    def _hear_judgement(self) -> None:
-        known = len(self._judgement.evaluations)
-        self._judgement = Judgement.read(self._run_dir, stopping_of(self._options, self._prepared))
-        for evaluation in self._judgement.evaluations[known:]:
-            report = {f"validation_{name}": value for name, value in evaluation["metrics"].items()}
-            if self._observer is not None and report:
-                self._observer.on_metrics(evaluation["step"], report)
-            if self._dispatch is not None:
-                self._dispatch.note(evaluation={"step": evaluation["step"], **evaluation["metrics"]})
+    def _pass_on(self, evaluation: Evaluation) -> None:
+        report = {f"validation_{name}": value for name, value in evaluation.metrics.items()}
+        if self._observer is not None and report:
+            self._observer.on_metrics(evaluation.step, report)
+        if self._dispatch is not None:
+            self._dispatch.note(evaluation={"step": evaluation.step, **evaluation.metrics})
 
     # --- after ------------------------------------------------------------------------------------------------------
 
@@ -333,7 +319,8 @@ class Chief:
         """Wait for the evaluator's word on the last checkpoint, if there is one."""
         beats.say("waiting for the evaluator")
         until = time.monotonic() + self._cluster.evaluate_within
-        while time.monotonic() < until and self._state.step not in self._judgement.steps:
+        last = newest_of(self._run_dir)
+        while last is not None and time.monotonic() < until and not self._hearing.listen().knows(last[1]):
             rows = dispatch.status()["roles"]
             alive = [
                 row
@@ -343,28 +330,26 @@ class Chief:
             if not alive:
                 break
             time.sleep(0.2)
-            self._hear_judgement()
 
     def _finish(self, resumed_from: int | None) -> TrainingResult:
         """Judge what nobody has judged, and hand the best weights back."""
         state = self._state
-        self._hear_judgement()
-        newest = next(iter(checkpoints(self._run_dir / CHECKPOINTS)), None)
-        if newest is not None and newest.step not in self._judgement.steps:
+        last = newest_of(self._run_dir)
+        if last is not None and not self._hearing.listen().knows(last[1]):
             evaluate_checkpoint(
                 self._model,
                 self._prepared.validation,
                 self._run_dir,
-                newest,
-                self._judgement,
+                last[0],
+                self._hearing.judgement,
                 fingerprint=self._prepared.fingerprint,
                 batch_size=self._options.evaluation_batch_size,
             )
-        judgement = self._judgement
+        judgement = self._hearing.listen()
         best_step = load_weights(self._model, self._run_dir, fingerprint=self._prepared.fingerprint)
         evaluations = [
-            {"step": e["step"], **{f"validation_{name}": value for name, value in e["metrics"].items()}}
-            for e in judgement.evaluations
+            {"step": one.step, **{f"validation_{name}": value for name, value in one.metrics.items()}}
+            for one in judgement.evaluations
         ]
         options = self._options
         if judgement.stopping.is_over and state.step < self._plan.steps:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from ctrkit.errors import ArtifactError
 from ctrkit.records import Records
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint, checkpoints
-from ctrkit.training.cluster.judgement import Judgement
+from ctrkit.training.cluster.judgement import Evaluation, Judgement, identity
 from ctrkit.training.evaluation import evaluate
 from ctrkit.training.weights import load_checkpoint
 
@@ -49,14 +49,17 @@ def judge(
     """
     for left in run_dir.glob(f"{_COPY}*"):
         shutil.rmtree(left, ignore_errors=True)  # Of an evaluator that was killed.
+    passed_over: set[str] = set()  # Damaged, or gone meanwhile.
     while True:
         over = is_over()  # Asked before the look: what is written before the end is seen.
-        newest = next(iter(checkpoints(run_dir / CHECKPOINTS)), None)
-        if newest is not None and newest.step not in judgement.steps:
+        newest = newest_of(run_dir)
+        if newest is not None and newest[1] not in passed_over and not judgement.knows(newest[1]):
             tell("evaluating")
-            evaluate_checkpoint(
-                model, records, run_dir, newest, judgement, fingerprint=fingerprint, batch_size=batch_size
+            evaluated = evaluate_checkpoint(
+                model, records, run_dir, newest[0], judgement, fingerprint=fingerprint, batch_size=batch_size
             )
+            if not evaluated:
+                passed_over.add(newest[1])
         elif over:
             return
         else:
@@ -73,8 +76,8 @@ def evaluate_checkpoint(
     *,
     fingerprint: str,
     batch_size: int,
-) -> None:
-    """Evaluate one checkpoint and note the result; nothing happens when it is deleted or damaged meanwhile."""
+) -> bool:
+    """Evaluate one checkpoint and note the result; False when it is damaged, or was deleted meanwhile."""
     with tempfile.TemporaryDirectory(prefix=_COPY, dir=run_dir) as folder:
         kept = Path(folder) / "checkpoint"
         try:
@@ -83,9 +86,19 @@ def evaluate_checkpoint(
             load_checkpoint(model, copy, copy.verified(), fingerprint=fingerprint)
         except (ArtifactError, OSError) as error:
             _log.warning("Skipped the checkpoint of step %d: %s", checkpoint.step, error)
-            return
+            return False
         metrics = {} if records is None else evaluate(model, records, batch_size=batch_size).metrics
-        if judgement.add(checkpoint.step, metrics):
+        if judgement.add(Evaluation(step=copy.step, checkpoint=identity(copy), metrics=metrics)):
             copy.publish(run_dir / BEST)
         judgement.write(run_dir)
         shutil.rmtree(kept, ignore_errors=True)
+    return True
+
+
+def newest_of(run_dir: Path) -> tuple[Checkpoint, str] | None:
+    """The newest checkpoint and its identity; None while there is none, or where it is just being deleted."""
+    newest = next(iter(checkpoints(run_dir / CHECKPOINTS)), None)
+    try:
+        return None if newest is None else (newest, identity(newest))
+    except OSError:
+        return None
