@@ -13,8 +13,10 @@ from google.protobuf.message import DecodeError
 
 from ctrkit.errors import CtrkitError, ServingError
 from ctrkit.serving.servable import Servable
+from ctrkit.serving.versions import SAVED_MODEL_FILE
 from ctrkit.serving.warmup import WARMUP_FILE, warmup_records
 
+VARIABLES_INDEX = "variables/variables.index"
 PAUSE = 0.001  # Seconds between replayed requests, in which threads that answer get the interpreter.
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class VersionLoader:
 
     def __call__(self, path: Path, version: int, name: str) -> Servable:
         """Raises `ServingError` or `ArtifactError`; nothing stays loaded then."""
+        _check_variables(path)
         servable = Servable.load(path, version, require_index=self.require_index, **self.load_options)
         try:
             if self.warmup:
@@ -45,6 +48,19 @@ class VersionLoader:
             servable.close()
             raise
         return servable
+
+
+def _check_variables(path: Path) -> None:
+    """TensorFlow loads a SavedModel without its variables in silence, and fails in the first request."""
+    graph = path / SAVED_MODEL_FILE
+    if (path / VARIABLES_INDEX).is_file() or not graph.is_file():
+        return
+    content = graph.read_bytes()
+    if b"VarHandleOp" in content or b"VariableV2" in content:
+        raise ServingError(
+            f"SavedModel {path} has variables in its graph, but no {VARIABLES_INDEX}: it was copied in part. Copy it "
+            "again under another name, and rename it when it is whole."
+        )
 
 
 def replay(servable: Servable, path: Path, name: str, answers: Mapping[str, Answer]) -> int:

@@ -41,6 +41,14 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """What requests find, read at once: a label never points past the versions that were there with it."""
+
+    available: Mapping[int, Loaded] = field(default_factory=dict)  # The highest number first.
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Failure:
     stamp: Stamp  # The files that failed.
     error: CtrkitError
@@ -50,19 +58,24 @@ class _Failure:
 
 @dataclass
 class ModelVersions:
-    """All methods but `retire` are called by one thread; `available` is replaced, never changed, so any may read it."""
+    """All methods but `retire` are called by one thread; `serving` is replaced, never changed, so any may read it."""
 
     config: ModelConfig
     loader: Loader
     states: States
     patience: Patience
     same_index: bool = False
-    available: Mapping[int, Loaded] = field(default_factory=dict)  # The highest number first.
+    serving: Serving = Serving()
     _failures: dict[int, _Failure] = field(default_factory=dict)
     _first_seen: dict[int, tuple[Stamp, float]] = field(default_factory=dict)
     _told: str = ""  # The last complaint about the folder: the next look says it only if it changed.
     _loading: int | None = None
     _changing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def available(self) -> Mapping[int, Loaded]:
+        """The versions that requests find now, the highest number first."""
+        return self.serving.available
 
     def bring(self, config: ModelConfig, *, eager: bool, publish: bool) -> tuple[dict[int, Loaded], list[int]]:
         """Load what `config` asks for; return all that is loaded then, and which of it is asked for.
@@ -86,6 +99,8 @@ class ModelVersions:
             chosen = wanted(config.policy, found, usable)
             missing = [version for version in chosen if version not in have or have[version].path != found[version]]
             if not missing:
+                if chosen:
+                    self._told = ""
                 return have, chosen
             version = missing[0]
             loaded = self._load(version, found[version])
@@ -103,7 +118,7 @@ class ModelVersions:
         """Let requests find these versions, and no other: one assignment."""
         before = self.available
         with self._changing:
-            self.available = dict(sorted(have.items(), reverse=True))
+            self.serving = Serving(dict(sorted(have.items(), reverse=True)), self.config.labels)
         for version, loaded in self.available.items():
             if before.get(version) is not loaded:
                 self.states.note(version, State.AVAILABLE, seconds=loaded.seconds)
@@ -111,6 +126,15 @@ class ModelVersions:
                     "%s version %d is available after %.1f s (%s)",
                     self.config.name, version, loaded.seconds, loaded.path,
                 )  # fmt: skip
+
+    def commit(self, config: ModelConfig, have: Mapping[int, Loaded], chosen: list[int]) -> list[tuple[int, Loaded]]:
+        """Move to another configuration with what `bring` brought; return what the caller has to `retire`."""
+        before, self.config = self.available, config
+        self.publish({version: loaded for version, loaded in have.items() if version in chosen})
+        all_of_it = {id(loaded): (version, loaded) for version, loaded in [*before.items(), *have.items()]}
+        return [
+            (version, loaded) for version, loaded in all_of_it.values() if self.available.get(version) is not loaded
+        ]
 
     def let_go(self, chosen: list[int]) -> list[tuple[int, Loaded]]:
         """Unpublish what is not among `chosen`, unless that would leave nothing; the caller has to `retire` it."""
@@ -121,7 +145,6 @@ class ModelVersions:
                     f"{self.config.name} stays at version {next(iter(self.available))}, which is no longer there."
                 )
             return []
-        self._told = ""
         unwanted = [(version, loaded) for version, loaded in self.available.items() if version not in chosen]
         if unwanted:
             self.publish({version: loaded for version, loaded in self.available.items() if version in chosen})

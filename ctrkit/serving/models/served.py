@@ -13,7 +13,7 @@ import grpc
 
 from ctrkit.errors import ServingError
 from ctrkit.serving.models.config import ModelConfig, ModelsConfig
-from ctrkit.serving.models.model import Loaded, Loader, ModelVersions, Patience
+from ctrkit.serving.models.model import Loaded, Loader, ModelVersions, Patience, Serving
 from ctrkit.serving.models.states import State, States, VersionState
 from ctrkit.serving.refusal import Refusal
 from ctrkit.serving.servable import Servable
@@ -116,19 +116,7 @@ class ServedModels:
     def version_of(self, name: str, label: str) -> int:
         """The version that a label points to. Raises `Refusal`."""
         model = self._models.get(name)
-        labels = {} if model is None else model.config.labels
-        if label not in labels:
-            known = ", ".join(f"{label!r} (version {version})" for label, version in labels.items())
-            raise Refusal(
-                f"Unrecognized servable version label: {label}. "
-                + (
-                    f"Labels of {name!r}: {known}."
-                    if known
-                    else f"Model {name!r} has no labels; name a version's number."
-                ),
-                grpc.StatusCode.INVALID_ARGUMENT,
-            )
-        return labels[label]
+        return self._labelled(name, label, {} if model is None else model.serving.labels)
 
     def states(self, name: str, version: int | None = None) -> list[VersionState]:
         """How far each version that was seen has come, newest first. Raises `Refusal` (NOT_FOUND)."""
@@ -167,14 +155,15 @@ class ServedModels:
     def _find(self, name: str, version: int | None, label: str | None) -> Servable:
         if not name:
             raise Refusal(f"ModelSpec has no name specified. {self._served('')}", grpc.StatusCode.INVALID_ARGUMENT)
-        if label is not None:
-            version = self.version_of(name, label)
         model = self._models.get(name)
+        serving = Serving() if model is None else model.serving
+        if label is not None:
+            version = self._labelled(name, label, serving.labels)
+        available = serving.available
+        loaded = available.get(version) if version is not None else next(iter(available.values()), None)
+        if loaded is not None:
+            return loaded.servable
         if model is not None:
-            available = model.available
-            loaded = available.get(version) if version is not None else next(iter(available.values()), None)
-            if loaded is not None:
-                return loaded.servable
             states = model.states.newest_first()
             if not available and any(one.state in (State.START, State.LOADING) for one in states):
                 raise Refusal(f"Model {name!r} is still loading; try again.", grpc.StatusCode.UNAVAILABLE)
@@ -184,6 +173,13 @@ class ServedModels:
             f"It could not be loaded: {why.error}" if why is not None and why.error is not None else self._served(name)
         )
         raise Refusal(f"Servable not found for request: {request}. {hint}", grpc.StatusCode.NOT_FOUND)
+
+    def _labelled(self, name: str, label: str, labels: Mapping[str, int]) -> int:
+        if label in labels:
+            return labels[label]
+        known = ", ".join(f"{label!r} (version {version})" for label, version in labels.items())
+        hint = f"Labels of {name!r}: {known}." if known else f"Model {name!r} has no labels; name a version's number."
+        raise Refusal(f"Unrecognized servable version label: {label}. {hint}", grpc.StatusCode.INVALID_ARGUMENT)
 
     def _served(self, name: str) -> str:
         versions = self.available(name)
@@ -232,7 +228,7 @@ class ServedModels:
             model.bring(model.config, eager=True, publish=True)
             if not model.available:
                 raise model.why_none(model.config)
-            self._check_labels(model.config, model.available)
+            self._check_labels(model.config, list(model.available))
         self._started = True
 
     def _look(self) -> None:
@@ -260,7 +256,7 @@ class ServedModels:
                         "The configuration stays as it was.",
                         grpc.StatusCode.UNKNOWN,
                     )
-                self._check_labels(wish, have)
+                self._check_labels(wish, chosen)
         except BaseException:
             for model, _, have, _ in brought:
                 model.discard(have)
@@ -269,10 +265,7 @@ class ServedModels:
         gone = [model for name, model in self._models.items() if name not in {wish.name for wish in config.models}]
         let_go = []
         for model, wish, have, chosen in brought:
-            replaced = [(version, old) for version, old in model.available.items() if have.get(version) is not old]
-            model.config = wish
-            model.publish(have)
-            let_go.append((model, replaced + model.let_go(chosen)))
+            let_go.append((model, model.commit(wish, have, chosen)))
         self._models = {model.config.name: model for model, *_ in brought}
         self._config = config
         for model in gone:
@@ -281,7 +274,7 @@ class ServedModels:
         for model, versions in let_go:
             self._retire(model, versions)
 
-    def _check_labels(self, wish: ModelConfig, available: Mapping[int, Loaded]) -> None:
+    def _check_labels(self, wish: ModelConfig, available: list[int]) -> None:
         for label, version in wish.labels.items():
             if version not in available and not self._allow_unavailable_labels:
                 raise Refusal(
