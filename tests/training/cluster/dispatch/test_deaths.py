@@ -114,9 +114,10 @@ def test_a_killed_chief_comes_back_at_another_port_and_the_work_goes_on(
     chief = start("chief.py", tickets, 0.2)
     workers = [start("worker.py", index, 0.01, 30) for index in range(2)]
     ports = []
-    for _ in range(2):
+    for generation in (1, 2):
         before = _saved(tmp_path)
         eventually(lambda before=before: _saved(tmp_path) > before)
+        eventually(lambda joined=f"joined {generation}": all(joined in lines(tmp_path, index) for index in range(2)))
         ports.append(json.loads((tmp_path / "cluster/dispatch.json").read_text())["port"])
         chief.send_signal(signal.SIGKILL)
         chief.wait()
