@@ -3,166 +3,202 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent import futures
+from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from ctrkit.errors import CtrkitError, RequestError
-from ctrkit.serving.host import ModelHost
-from ctrkit.serving.protos import prediction_pb2
-from ctrkit.serving.refusal import Refusal, status_of
-from ctrkit.serving.servable import Servable
-from ctrkit.serving.wire import array_of, pack_typed
+from ctrkit.serving.admission import Admission, Arrivals, InPlace
+from ctrkit.serving.health import HEALTH_SERVICE, MAX_WATCHERS, Health
+from ctrkit.serving.methods.call import FINGERPRINT_KEY, Call, found
+from ctrkit.serving.methods.compute import METHODS, Method
+from ctrkit.serving.methods.metadata import metadata
+from ctrkit.serving.methods.status import reload, status
+from ctrkit.serving.metrics import Metrics
+from ctrkit.serving.models import ServedModels
+from ctrkit.serving.problems import Problems
+from ctrkit.serving.protos import health_pb2, model_server_config_pb2, prediction_pb2
+from ctrkit.serving.refusal import failure
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
-DEFAULT_SIGNATURE = "serving_default"
-FINGERPRINT_KEY = "ctrkit-fingerprint"  # gRPC metadata: the index a client made its ids with.
-SIGNATURE_MAP_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+CONTROL_THREADS = 4  # For questions about the server itself, which are answered however busy the models are.
 LONGEST_DETAIL = 1500  # Characters; gRPC drops the whole answer when its headers pass 8 KB.
 LOG = logging.getLogger(__name__)
 
-
-def predict(request: Any, servable: Servable, model: str) -> Any:
-    """Answer one parsed PredictRequest with a loaded servable. Raises `RequestError`, `SessionError`."""
-    signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    inputs = {name: array_of(tensor, name) for name, tensor in request.inputs.items()}
-    outputs = servable.predict(signature, inputs, tuple(request.output_filter))
-    response = prediction_pb2.PredictResponse()
-    _name(response.model_spec, model, servable.version, signature)
-    for name, array in outputs.items():
-        pack_typed(array, response.outputs[name], name)
-    return response
+_Answer = Callable[[bytes, Call], bytes]
 
 
-class Handlers:
-    """The methods of one server over its models by name."""
+class Handlers(grpc.GenericRpcHandler):
+    """The methods of one server; those that compute go through `admission`.
 
-    def __init__(self, hosts: dict[str, ModelHost]) -> None:
-        self._hosts = hosts
+    A method's message is taken from gRPC as if more could follow: a call is then known before its message has come, and
+    one whose message never comes can be ended.
+    """
 
-    def generic(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """What `grpc.Server.add_generic_rpc_handlers` takes; bytes go in and out unparsed."""
-        services = {
-            PREDICTION_SERVICE: {"Predict": self._predict, "GetModelMetadata": self._metadata},
-            MODEL_SERVICE: {"GetModelStatus": self._status},
+    def __init__(
+        self, models: ServedModels, admission: Admission, health: Health, metrics: Metrics, *, receive_timeout: float
+    ) -> None:
+        self._models, self._admission, self._health, self._metrics = models, admission, health, metrics
+        self._arrivals = Arrivals(receive_timeout)
+        self._problems = Problems(LOG)
+        self._control = futures.ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="ctrkit-control")
+        self._watching = futures.ThreadPoolExecutor(MAX_WATCHERS + 1, thread_name_prefix="ctrkit-health")
+        self._refusing = _handler(self._refuse, InPlace())
+        asking: dict[str, _Answer] = {
+            f"/{PREDICTION_SERVICE}/GetModelMetadata": self._metadata,
+            f"/{MODEL_SERVICE}/GetModelStatus": self._status,
+            f"/{MODEL_SERVICE}/HandleReloadConfigRequest": self._reload,
+            f"/{HEALTH_SERVICE}/Check": self._check,
         }
-        return tuple(
-            grpc.method_handlers_generic_handler(
-                service,
-                {name: grpc.unary_unary_rpc_method_handler(_answering(method)) for name, method in methods.items()},
-            )
-            for service, methods in services.items()
-        )
+        self._asking = {path: _handler(self._answering(path, m, False), self._control) for path, m in asking.items()}
+        self._computing = {}
+        for name, method in METHODS.items():
+            path = f"/{PREDICTION_SERVICE}/{name}"
+            self._computing[path] = _handler(self._answering(path, partial(self._computed, method), True), admission)
+        watch = _Behavior(self._watch, self._watching)
+        self._asking[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(watch)
 
-    def _predict(self, raw: bytes, context: grpc.ServicerContext) -> bytes:
-        request = prediction_pb2.PredictRequest.FromString(raw)
-        host, version = self._host(request.model_spec)
-        remaining = context.time_remaining()
-        if remaining is not None and remaining <= 0:  # It waited for a worker too long: nobody reads the answer.
-            raise Refusal("The deadline passed before the request was started.", grpc.StatusCode.DEADLINE_EXCEEDED)
-        with _use(host, version) as servable:
-            _check_fingerprint(servable, context)
-            answer: bytes = predict(request, servable, host.name).SerializeToString()
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a call that has just begun; gRPC asks in the one thread that takes in all calls."""
+        path = handler_call_details.method
+        handler = self._computing.get(path)
+        if handler is None:
+            return self._asking.get(path)
+        return self._refusing if self._admission.is_full else handler
+
+    def close(self) -> None:
+        """After the last call: end the threads."""
+        self._arrivals.close()
+        self._control.shutdown()
+        self._watching.shutdown()
+
+    # --- methods ------------------------------------------------------------------------------------------------
+
+    def _computed(self, method: Method, raw: bytes, call: Call) -> bytes:
+        request = method.read(raw)
+        with found(self._models, method.spec(request), call) as servable:
+            answer: bytes = method.answer(request, servable, call.model).SerializeToString()
             return answer
 
-    def _metadata(self, raw: bytes, context: grpc.ServicerContext) -> bytes:
+    def _metadata(self, raw: bytes, call: Call) -> bytes:
         request = prediction_pb2.GetModelMetadataRequest.FromString(raw)
-        host, version = self._host(request.model_spec)
-        if not request.metadata_field:
-            raise RequestError('`metadata_field` is empty, expected ["signature_def"].')
-        for field in request.metadata_field:
-            if field != "signature_def":
-                raise RequestError(f"Metadata field {field!r} is not known. Valid: 'signature_def'.")
-        with _use(host, version) as servable:
-            signatures = prediction_pb2.SignatureDefMap()
-            for name, definition in servable.runtime.definitions.items():
-                signatures.signature_def[name].CopyFrom(definition)
-            response = prediction_pb2.GetModelMetadataResponse()
-            _name(response.model_spec, host.name, servable.version, "")
-            response.metadata["signature_def"].type_url = SIGNATURE_MAP_URL
-            response.metadata["signature_def"].value = signatures.SerializeToString()
-            answer: bytes = response.SerializeToString()
-            return answer
-
-    def _status(self, raw: bytes, context: grpc.ServicerContext) -> bytes:
-        request = prediction_pb2.GetModelStatusRequest.FromString(raw)
-        host, version = self._host(request.model_spec)
-        states = [one for one in host.status_messages() if version in (None, one.version)]
-        if not states:
-            raise Refusal(f"No version {version} of model {host.name!r} was seen.", grpc.StatusCode.NOT_FOUND)
-        answer: bytes = prediction_pb2.GetModelStatusResponse(model_version_status=states).SerializeToString()
+        answer: bytes = metadata(self._models, request, call).SerializeToString()
         return answer
 
-    def _host(self, spec: Any) -> tuple[ModelHost, int | None]:
-        host = self._hosts.get(spec.name)
-        if host is None:
-            served = ", ".join(map(repr, self._hosts))
-            if not spec.name:
-                raise RequestError(f"The request names no model (`model_spec.name`). Served: {served}.")
-            raise Refusal(f"No model {spec.name!r} is served here. Served: {served}.", grpc.StatusCode.NOT_FOUND)
-        choice = spec.WhichOneof("version_choice")
-        if choice == "version_label":
-            raise Refusal(
-                f"Version label {spec.version_label!r}: labels are not configured here. Name a version's number, or "
-                "none for the latest.",
-                grpc.StatusCode.NOT_FOUND,
-            )
-        return host, (spec.version.value if choice == "version" else None)
+    def _status(self, raw: bytes, call: Call) -> bytes:
+        request = prediction_pb2.GetModelStatusRequest.FromString(raw)
+        answer: bytes = status(self._models, request, call).SerializeToString()
+        return answer
 
+    def _reload(self, raw: bytes, call: Call) -> bytes:
+        request = model_server_config_pb2.ReloadConfigRequest.FromString(raw)
+        answer: bytes = reload(self._models, request).SerializeToString()
+        self._health.changed()
+        return answer
 
-@contextmanager
-def _use(host: ModelHost, version: int | None) -> Iterator[Servable]:
-    """The servable, kept loaded inside the block."""
-    servable = host.servable(version)
-    while not servable.gate.enter():  # It was replaced between the two calls.
-        servable = host.servable(version)
-    try:
-        yield servable
-    finally:
-        servable.gate.leave()
+    def _check(self, raw: bytes, call: Call) -> bytes:
+        request = health_pb2.HealthCheckRequest.FromString(raw)
+        answer: bytes = self._health.check(request).SerializeToString()
+        return answer
 
-
-def _check_fingerprint(servable: Servable, context: grpc.ServicerContext) -> None:
-    if servable.index is None:
-        return
-    for key, value in context.invocation_metadata():
-        if key == FINGERPRINT_KEY and value != servable.index.fingerprint:
-            raise Refusal(
-                f"The ids were made with index {str(value)[:12]}, but version {servable.version} was trained with "
-                f"{servable.index.fingerprint[:12]}: they would hit unrelated embeddings. Open the client with "
-                f"{servable.runtime.path}.",
-                grpc.StatusCode.FAILED_PRECONDITION,
-            )
-
-
-def _name(spec: Any, model: str, version: int, signature: str) -> None:
-    spec.name = model
-    spec.version.value = version
-    if signature:
-        spec.signature_name = signature
-
-
-def _answering(
-    method: Callable[[bytes, grpc.ServicerContext], bytes],
-) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    """Turn every exception into a status: a request can never end the server."""
-
-    def answer(raw: bytes, context: grpc.ServicerContext) -> bytes:
+    def _watch(self, raw: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
-            return method(raw, context)
-        except DecodeError:
-            code, text = grpc.StatusCode.INVALID_ARGUMENT, f"{len(raw):,} bytes that are not a request of this method."
-        except CtrkitError as error:
-            code, text = status_of(error), str(error)
+            request = health_pb2.HealthCheckRequest.FromString(raw)
+            for response in self._health.watch(request, context):
+                yield response.SerializeToString()
         except Exception as error:
-            LOG.exception("A request failed")
-            code, text = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        context.set_code(code)
-        context.set_details(text[:LONGEST_DETAIL])
-        return b""
+            _tell(context, *failure(error))
 
-    return answer
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def _refuse(self, _: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        """Before the message is read: refusing has to cost less than answering."""
+        error = self._admission.full()
+        self._metrics.refused("queue")
+        self._problems.note("refused", str(error))
+        return _tell(context, error.code, str(error))
+
+    def _answering(
+        self, path: str, method: _Answer, computes: bool
+    ) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+        """Turn every exception into a status: a request can never end the server."""
+        short = path.rpartition("/")[2]
+
+        def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            start, call = time.perf_counter(), Call()
+            try:
+                raw = self._received(messages, context)
+                if raw is None:
+                    return b""
+                for key, value in context.invocation_metadata():
+                    if key == FINGERPRINT_KEY:
+                        call.fingerprint = str(value)
+                if computes:
+                    with self._admission.worker(context.time_remaining()):
+                        if not context.is_active():  # The client gave up while it waited.
+                            self._metrics.refused("cancelled")
+                            return b""
+                        result = method(raw, call)
+                else:
+                    result = method(raw, call)
+            except Exception as error:
+                code, text = failure(error)
+                self._failed(short, call, code, text, error, time.perf_counter() - start)
+                return _tell(context, code, text)
+            self._metrics.request(call.model, call.version, short, grpc.StatusCode.OK, time.perf_counter() - start)
+            return result
+
+        return answer
+
+    def _received(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes | None:
+        """The call's message; None when its client has gone or was sent away."""
+        self._arrivals.begin(context, lambda: self._end(context))
+        try:
+            return next(messages)
+        except StopIteration:
+            raise RequestError("The call ended without a message, expected one request.") from None
+        except grpc.RpcError:
+            return None
+        finally:
+            self._arrivals.done(context)
+
+    def _end(self, context: Any) -> None:
+        self._metrics.refused("slow")
+        self._problems.note("slow", "a request did not arrive in time; its call was ended")
+        context.cancel()
+
+    def _failed(
+        self, method: str, call: Call, code: grpc.StatusCode, text: str, error: Exception, seconds: float
+    ) -> None:
+        self._metrics.request(call.model, call.version, method, code, seconds)
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._metrics.refused("deadline")
+        unexpected = not isinstance(error, (CtrkitError, DecodeError))
+        level = logging.ERROR if unexpected else logging.WARNING
+        self._problems.note(f"{method} {code.name}", text, level=level, error=error if unexpected else None)
+
+
+class _Behavior:
+    """A method's code and the threads to run it in: gRPC looks for them in this attribute."""
+
+    def __init__(self, code: Callable[..., Any], threads: futures.ThreadPoolExecutor) -> None:
+        self._code, self.experimental_thread_pool = code, threads
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._code(*arguments)
+
+
+def _handler(code: Callable[..., bytes], threads: futures.ThreadPoolExecutor) -> grpc.RpcMethodHandler:
+    return grpc.stream_unary_rpc_method_handler(_Behavior(code, threads))
+
+
+def _tell(context: grpc.ServicerContext, code: grpc.StatusCode, text: str) -> bytes:
+    context.set_code(code)
+    context.set_details(text[:LONGEST_DETAIL])
+    return b""

@@ -23,9 +23,10 @@ KILL_AFTER = 5.0  # Seconds beyond the server's own grace.
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A running server: `target` is "host:port"."""
+    """A running server: `target` is "host:port", that of gRPC."""
 
     target: str
+    rest_target: str | None  # That of HTTP.
     process: subprocess.Popen[bytes]
     log: IO[bytes]
 
@@ -40,7 +41,7 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def serve_in_process(
-    model_base_path: str | os.PathLike[str],
+    model_base_path: str | os.PathLike[str] | None = None,
     options: ServingOptions | None = None,
     *,
     timeout: float = 120.0,
@@ -65,24 +66,21 @@ def serve_in_process(
         finally:
             os.close(writing)
         try:
-            target = _wait(ready, process, timeout)
-            if target is None:
-                raise ServingError(_why(process, timeout, log, model_base_path))
-            yield ServerProcess(target, process, log)
+            targets = _wait(ready, process, timeout)
+            if targets is None:
+                raise ServingError(_why(process, timeout, log, model_base_path or options.model_config_file))
+            yield ServerProcess(targets[0], targets[1] if len(targets) > 1 else None, process, log)
         finally:
             _stop(process, options.grace + KILL_AFTER)
 
 
-def _arguments(path: str | os.PathLike[str], options: ServingOptions, ready_fd: int) -> list[str]:
-    arguments = [os.fspath(path), "--until-stdin-closes", "--ready-fd", str(ready_fd)]
-    for name in ("name", "host", "port", "workers", "grace"):
-        arguments += [f"--{name}", str(getattr(options, name))]
-    arguments += [] if options.require_index else ["--any-saved-model"]
-    return arguments + ([] if options.warmup else ["--no-warmup"])
+def _arguments(path: str | os.PathLike[str] | None, options: ServingOptions, ready_fd: int) -> list[str]:
+    arguments = ["--options-json", options.to_json(), "--until-stdin-closes", "--ready-fd", str(ready_fd)]
+    return arguments if path is None else [*arguments, os.fspath(path)]
 
 
-def _wait(ready: IO[bytes], process: subprocess.Popen[bytes], timeout: float) -> str | None:
-    """The target, or None when the child ended or time is up. The pipe closes when the child dies."""
+def _wait(ready: IO[bytes], process: subprocess.Popen[bytes], timeout: float) -> list[str] | None:
+    """The targets, or None when the child ended or time is up. The pipe closes when the child dies."""
     until = time.monotonic() + timeout
     if not select.select([ready], [], [], max(0.0, until - time.monotonic()))[0]:
         return None
@@ -90,13 +88,13 @@ def _wait(ready: IO[bytes], process: subprocess.Popen[bytes], timeout: float) ->
     if not line:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(KILL_AFTER)
-    return line or None
+    return line.split() or None
 
 
-def _why(process: subprocess.Popen[bytes], timeout: float, log: IO[bytes], path: str | os.PathLike[str]) -> str:
+def _why(process: subprocess.Popen[bytes], timeout: float, log: IO[bytes], path: str | os.PathLike[str] | None) -> str:
     status = process.poll()
     what = f"did not become available within {timeout:g} s" if status is None else f"ended with status {status}"
-    return f"The server for {os.fspath(path)} {what}. Its last lines:\n{_tail(log, LAST_LINES)}"
+    return f"The server for {path} {what}. Its last lines:\n{_tail(log, LAST_LINES)}"
 
 
 def _tail(log: IO[bytes], lines: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from ctrkit.errors import CtrkitError, RequestError
 from ctrkit.serving.tensorflow_c import SessionError
@@ -25,3 +26,12 @@ def status_of(error: CtrkitError) -> grpc.StatusCode:
     if isinstance(error, SessionError):  # TensorFlow's codes are gRPC's.
         return _BY_NUMBER.get(error.code, grpc.StatusCode.UNKNOWN)
     return grpc.StatusCode.INVALID_ARGUMENT if isinstance(error, RequestError) else grpc.StatusCode.INTERNAL
+
+
+def failure(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """The status and the text for whatever answering a request raised."""
+    if isinstance(error, DecodeError):
+        return grpc.StatusCode.INVALID_ARGUMENT, f"The message is not a request of this method: {error}."
+    if isinstance(error, CtrkitError):
+        return status_of(error), str(error)
+    return grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"

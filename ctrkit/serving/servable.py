@@ -35,6 +35,8 @@ class Servable:
     ) -> None:
         self.version, self.runtime, self.index = version, runtime, index
         self._columns = {} if index is None else _columns(index, named_inputs or {})
+        given = named_inputs or {}
+        self.input_names = {} if index is None else {f.name: given.get(f.name, f.name) for f in index.fields}
         self.gate = Gate()  # A request is inside from finding the servable to reading its outputs.
 
     @classmethod

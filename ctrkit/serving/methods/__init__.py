@@ -1,0 +1,1 @@
+"""What a server can be asked, whichever protocol carried the question: messages in, messages out."""
