@@ -48,6 +48,11 @@ class Served:
         if self.version is not None and self.label is not None:
             raise RequestError(f"Got version {self.version} and label {self.label!r}, expected one of them at most.")
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a version or a label was named."""
+        return self.version is not None or self.label is not None
+
     def put(self, spec: Any, version: int | None = None) -> None:
         """Fill a `ModelSpec`; `version` goes before what was chosen here."""
         spec.name = self.model
