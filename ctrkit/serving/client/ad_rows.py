@@ -192,7 +192,7 @@ class AdRows:
                     several.append(self._slow_crosses({**person, **ad}))
             except RequestError as error:
                 raise RequestError(f"`ads`, place {place}: {error}") from error
-        rows[:, self._plain_columns] = np.array(plain, dtype=np.int32).reshape(len(ads), -1)
+        rows[:, self._plain_columns] = np.array(plain, dtype=np.int32).reshape(len(ads), len(self._plain_columns))
         if several:
             rows[:, self._cross_columns] = several
         return rows
