@@ -26,7 +26,7 @@ def run(config: DictConfig) -> None:
     options = make(config.cluster)
     prepared = prepare_log(config)
     training = make(config.training)
-    rows = -(-training.batch_size // options.aggregated(options.workers))  # Of one worker's part of a step.
+    rows = options.ticket_rows(training.batch_size, options.workers)
     items = model_items(config, prepared, training, rows=rows)
     plans = compare(items, options.ps)
     name = str(config.model.get("_target_", "model")).replace(":", ".").rsplit(".", 1)[-1]
@@ -38,19 +38,12 @@ def run(config: DictConfig) -> None:
 
 
 def model_items(config: DictConfig, prepared: Prepared, training: TrainingOptions, *, rows: int) -> list[Item]:
-    """The configured model's variables with their optimizer slots, and what `rows` of a step read of them.
+    """The configured model's variables; see `items_to_place`. Nothing is allocated."""
+    from ctrkit.training.cluster import weight_shapes
+    from ctrkit.training.cluster.placement.planned import items_to_place
 
-    Nothing is allocated.
-    """
-    from ctrkit.training.cluster import items_of, slots_of, weight_shapes
-
-    return items_of(
-        weight_shapes(lambda: build(config, prepared)),
-        prepared.index,
-        batch_size=rows,
-        table_slots=slots_of(training.table_optimizer, training.table_options),
-        dense_slots=slots_of(training.dense_optimizer, training.dense_options),
-    )
+    weights = weight_shapes(lambda: build(config, prepared))
+    return items_to_place(weights, prepared.index, batch_size=rows, options=training)
 
 
 def compare(items: list[Item], ps: int) -> list[Plan]:

@@ -104,12 +104,8 @@ def _lead(config: DictConfig, task: Task, options: ClusterOptions) -> None:
         assert not isinstance(result, dict)  # The chief has a result.
         log_result(tracker, run_dir, result)
         picture = run_dir / "placement.png"
-        items = model_items(config, prepared, make(config.training), rows=_rows(config, options, task))
+        rows = options.ticket_rows(int(config.training.batch_size), task.workers)
+        items = model_items(config, prepared, make(config.training), rows=rows)
         draw(compare(items, task.ps), picture, name=model.name)
         tracker.log_file(picture, "plots")
     show_result(run_dir, result)
-
-
-def _rows(config: DictConfig, options: ClusterOptions, task: Task) -> int:
-    """Rows of one worker's part of a step."""
-    return -(-int(config.training.batch_size) // options.aggregated(task.workers))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -17,7 +15,9 @@ from ctrkit.atomic import write_json
 from ctrkit.errors import CtrkitError, TrainingError
 from ctrkit.progress import progress
 from ctrkit.training.checkpoint import CHECKPOINTS, checkpoints
+from ctrkit.training.cluster.agreement import told
 from ctrkit.training.cluster.chief_loop import ChiefLoop
+from ctrkit.training.cluster.conclusion import conclude
 from ctrkit.training.cluster.devices import placed
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.dispatch.decisions import Dispatch
@@ -26,19 +26,18 @@ from ctrkit.training.cluster.dispatch.ledger import Ledger
 from ctrkit.training.cluster.dispatch.options import DispatchOptions
 from ctrkit.training.cluster.dispatch.service import serve_dispatch
 from ctrkit.training.cluster.ending import FAILED, TRAINED
-from ctrkit.training.cluster.evaluator import evaluate_checkpoint, newest_of
+from ctrkit.training.cluster.evaluator import newest_of
+from ctrkit.training.cluster.job import Job
 from ctrkit.training.cluster.judgement import Evaluation, Hearing
-from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
-from ctrkit.training.cluster.options import SYNC, ClusterOptions
-from ctrkit.training.cluster.placement.plan import Plan as Placement
-from ctrkit.training.cluster.placement.planned import planned
-from ctrkit.training.cluster.session import Share, TrainingSession, start_server
-from ctrkit.training.cluster.task import EVALUATOR, PS, WORKER, Task
+from ctrkit.training.cluster.lost_tasks import TASK_LOST, reason_of, wait_until_up
+from ctrkit.training.cluster.session import TrainingSession, start_server
+from ctrkit.training.cluster.share import Share
+from ctrkit.training.cluster.take_up import ledger_of
+from ctrkit.training.cluster.task import EVALUATOR, PS, WORKER
 from ctrkit.training.cluster.worker_loop import StaleError
-from ctrkit.training.fit import TrainingData, TrainingResult, failure_noted, plan_of, stopping_of, training_records
+from ctrkit.training.fit import TrainingResult, failure_noted, plan_of
 from ctrkit.training.interrupt import StopRequest, stop_requests
-from ctrkit.training.loop import Observer, Plan
-from ctrkit.training.options import TrainingOptions
+from ctrkit.training.loop import Observer
 from ctrkit.training.resume import check_same_run, facts_of, resume
 from ctrkit.training.run_file import FINISHED, RunFile, locked
 from ctrkit.training.run_state import RunState
@@ -52,94 +51,72 @@ _log = logging.getLogger(__name__)
 
 
 class Chief:
-    """One process of the chief; `train` is what it does.
+    """One process of the chief; `train` is what it does. `observer` is told of losses and evaluations."""
 
-    Args: those of `train_on_cluster`.
-    """
-
-    def __init__(
-        self,
-        model: tf.keras.Model,
-        prepared: TrainingData,
-        run_dir: Path,
-        *,
-        options: TrainingOptions,
-        cluster: ClusterOptions,
-        task: Task,
-        observer: Observer | None,
-    ) -> None:
-        self._model, self._prepared, self._run_dir = model, prepared, run_dir
-        self._options, self._cluster, self._task, self._observer = options, cluster, task, observer
+    def __init__(self, job: Job, observer: Observer | None = None) -> None:
+        self._job, self._observer = job, observer
+        plan = plan_of(job.records, job.options)
+        self._share = Share.of(job.records, job.options, job.cluster, job.task.workers, plan.steps)
+        self._plan = replace(plan, steps=self._share.steps)
+        self._placement = job.placement(self._share)
+        self._state = RunState(job.stopping())
         self._dispatch: Dispatch | None = None
-        self._records = training_records(model, prepared)
-        plan = plan_of(self._records, options)
-        self._share = Share.of(self._records, options, cluster, task.workers, plan.steps)
-        self._plan: Plan = replace(plan, steps=self._share.steps)
-        self.placement: Placement = planned(
-            model,
-            prepared.index,
-            batch_size=self._share.batch_size,
-            options=options,
-            ps=task.ps,
-            strategy=cluster.placement,
-        )
 
     def train(self) -> TrainingResult:
         """Train to the end, over losses of other tasks. Raises as `train_on_cluster`."""
-        run_dir, options, fingerprint = self._run_dir, self._options, self._prepared.fingerprint
-        with locked(run_dir), ExitStack() as stack:
-            file = RunFile(run_dir)
-            facts = facts_of(fingerprint, self._records, options)
-            check_same_run(file.read(), facts, run_dir)
-            self._state = RunState(stopping_of(options, self._prepared))
-            self._hearing = Hearing(run_dir, lambda: stopping_of(options, self._prepared), self._pass_on)
-            stack.enter_context(failure_noted(file, self._state))
-            resumed = self._restore()
-            resumed_from = self._state.step if resumed else None
-            if not (resumed and (self._state.step >= self._plan.steps or self._hearing.says_over())):
-                if not resumed and options.warm_start is not None:
-                    load_weights(self._model, options.warm_start, fingerprint=fingerprint)
-                file.begin(**facts, cluster=self._facts())
-                self._lead()
-            else:
+        job, state = self._job, self._state
+        with locked(job.run_dir), ExitStack() as stack:
+            file = RunFile(job.run_dir)
+            facts = facts_of(job.fingerprint, job.records, job.options)
+            check_same_run(file.read(), facts, job.run_dir)
+            self._hearing = Hearing(job.run_dir, job.stopping, self._pass_on)
+            stack.enter_context(failure_noted(file, state))
+            resumed_from = state.step if self._restore() else None
+            if resumed_from is not None and (state.step >= self._plan.steps or self._hearing.says_over()):
                 self._tell_the_end()
-            result = self._finish(resumed_from)
+            else:
+                if resumed_from is None and job.options.warm_start is not None:
+                    load_weights(job.model, job.options.warm_start, fingerprint=job.fingerprint)
+                info = told(job, self._share, self._placement)
+                file.begin(**facts, cluster=info)
+                self._lead(info)
+            result = conclude(job, self._plan, state, self._hearing, resumed_from)
             summary = {name: value for name, value in vars(result).items() if name != "history"}
             file.update(status=FINISHED, reason=None, step=result.steps, result=summary)
         return result
 
     def _tell_the_end(self) -> None:
         """For those that still wait for a chief which was lost after its last checkpoint."""
-        ledger = self._ledger()
-        with serve_dispatch(self._run_dir, ledger, fingerprint=self._prepared.fingerprint) as dispatch:
+        with serve_dispatch(self._job.run_dir, self._ledger(), fingerprint=self._job.fingerprint) as dispatch:
             dispatch.finish(TRAINED)
 
     # --- while ------------------------------------------------------------------------------------------------------
 
-    def _lead(self) -> None:
+    def _lead(self, info: dict[str, Any]) -> None:
         """Open the cluster's dispatch and train until the end."""
-        server = start_server(self._task)
+        job, task, cluster = self._job, self._job.task, self._job.cluster
+        server = start_server(task)
         with ExitStack() as stack:
             self._stop: StopRequest = stack.enter_context(stop_requests())
             dispatch = stack.enter_context(
                 serve_dispatch(
-                    self._run_dir,
+                    job.run_dir,
                     self._ledger(),
-                    fingerprint=self._prepared.fingerprint,
-                    info=self._facts(),
-                    host=self._task.address.rpartition(":")[0].strip("[]"),
-                    options=DispatchOptions(lost_after=self._cluster.lost_after, doubts=self._cluster.mode != SYNC),
+                    fingerprint=job.fingerprint,
+                    info=info,
+                    host=task.address.rpartition(":")[0].strip("[]"),
+                    options=DispatchOptions(lost_after=cluster.lost_after, doubts=not job.is_synchronous),
                 )
             )
             self._dispatch = dispatch
             client = stack.enter_context(DispatchClient.local(dispatch))
             client.join()
-            dispatch.note(mode=self._cluster.mode, steps=self._plan.steps, loads=self._facts()["loads"])
+            dispatch.note(mode=cluster.mode, steps=self._plan.steps, loads=info["loads"])
             beats = stack.enter_context(Heartbeats(client))
             stack.enter_context(self._ended_for_all(dispatch))
-            if self._cluster.mode == SYNC:  # Updates wait for all of them; asynchronous ones go on without.
-                workers = [(WORKER, number) for number in range(self._task.workers - 1)]
-                dispatch.wait_for_roles(workers, self._cluster.come_up_within)
+            if job.is_synchronous:  # Updates wait for all of them; asynchronous ones go on without.
+                workers = [(WORKER, number) for number in range(task.workers - 1)]
+                dispatch.wait_for_roles(workers, cluster.come_up_within)
             self._train_over_losses(dispatch, client, beats)
             if self._stop and self._state.step < self._plan.steps:
                 raise KeyboardInterrupt(
@@ -169,7 +146,7 @@ class Chief:
         while True:
             began = self._state.step
             beats.say("waiting")
-            wait_until_up(self._task.cluster[PS], within=self._cluster.come_up_within)
+            wait_until_up(self._job.task.cluster[PS], within=self._job.cluster.come_up_within)
             beats.say("training")
             try:
                 self._train_once(dispatch, client)
@@ -178,31 +155,22 @@ class Chief:
                 dispatch.set_not_ready()
                 self._check_hope(dispatch)
                 fruitless = fruitless + 1 if self._saved() <= began else 0
-                reason = str(getattr(error, "message", error)).splitlines()[0][:200]
                 if fruitless >= FRUITLESS:
                     raise TrainingError(
-                        f"Another task was lost {fruitless} times in a row without a checkpoint between: {reason}. "
-                        "Look at the parameter servers' logs; and save more often (training.checkpoint_every)."
+                        f"Another task was lost {fruitless} times in a row without a checkpoint between: "
+                        f"{reason_of(error)}. Look at the parameter servers' logs; and save more often "
+                        "(training.checkpoint_every)."
                     ) from error
-                _log.warning(
-                    "A task was lost (%s: %s); going back to the last checkpoint.", type(error).__name__, reason
-                )
+                name = type(error).__name__
+                _log.warning("A task was lost (%s: %s); going back to the last checkpoint.", name, reason_of(error))
                 time.sleep(min(5.0, 0.5 * 2**fruitless))
             self._restore()
             dispatch.restart_generation(self._ledger().to_dict(), self._state.step, ready=False)
             client.join()
 
     def _train_once(self, dispatch: Dispatch, client: DispatchClient) -> None:
-        session = TrainingSession(
-            self._model,
-            self._prepared,
-            self._run_dir,
-            options=self._options,
-            cluster=self._cluster,
-            task=self._task,
-            placement=self.placement,
-            share=self._share,
-        )
+        job, share, placement = self._job, self._share, self._placement
+        session = TrainingSession(job, placement=placement, share=share)
         with ExitStack() as stack:
             loop = ChiefLoop(
                 dispatch,
@@ -210,22 +178,22 @@ class Chief:
                 self._state,
                 client=client,
                 writer=CheckpointWriter(
-                    self._run_dir,
-                    keep=self._options.keep_checkpoints,
-                    fingerprint=self._prepared.fingerprint,
-                    weights=described(self._model.weights),
-                    parts=self.placement.parts,
+                    job.run_dir,
+                    keep=job.options.keep_checkpoints,
+                    fingerprint=job.fingerprint,
+                    weights=described(job.model.weights),
+                    parts=placement.parts,
                 ),
                 stop=self._stop,
                 is_judged_over=self._hearing.says_over,
                 is_hopeless=lambda: bool(self._gone_for_good(dispatch)),
-                hold_within=self._cluster.hold_within,
+                hold_within=job.cluster.hold_within,
                 start_progress=lambda: stack.enter_context(
                     progress("training", total=self._plan.steps - self._state.step, unit="steps")
                 ),
                 observer=self._observer,
                 on_graph=self._write_placement,
-                ticket_rows=self._share.batch_size,
+                ticket_rows=share.batch_size,
                 explain_nan=session.explain_nan,
             )
             stack.callback(loop.close)
@@ -233,8 +201,8 @@ class Chief:
 
     def _gone_for_good(self, dispatch: Dispatch) -> list[str]:
         """Lost workers that did not come back in time, where updates wait for more than are left."""
-        gone = dispatch.lost_longer_than(self._cluster.come_up_within)
-        return gone if self._task.workers - len(gone) < self._share.aggregated else []
+        gone = dispatch.lost_longer_than(self._job.cluster.come_up_within)
+        return gone if self._job.task.workers - len(gone) < self._share.aggregated else []
 
     def _check_hope(self, dispatch: Dispatch) -> None:
         """Raise where another session would be of no use."""
@@ -248,63 +216,22 @@ class Chief:
         gone = self._gone_for_good(dispatch)
         if gone:
             raise TrainingError(
-                f"{', '.join(gone)} did not come back within {self._cluster.come_up_within:g} s, and an update needs "
-                f"the gradients of {self._share.aggregated} workers. Start them again; or take more cluster.backups."
+                f"{', '.join(gone)} did not come back within {self._job.cluster.come_up_within:g} s, and an update "
+                f"needs the gradients of {self._share.aggregated} workers. Start them again; or take more "
+                "cluster.backups."
             )
 
-    def _write_placement(self, graph: tf.Graph) -> None:
-        """Note the plan, and what the graph really has where."""
-        actual = placed(graph)
-        folder = self._run_dir / "cluster"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / PLACEMENT, {"plan": self.placement.to_dict(), "actual": actual})
-
-    # --- state ------------------------------------------------------------------------------------------------------
-
-    def _restore(self) -> bool:
-        """Bring the state to the newest whole checkpoint; False for a new run."""
-        fresh = RunState(stopping_of(self._options, self._prepared))
-        for name, value in vars(fresh).items():
-            setattr(self._state, name, value)
-        return resume(self._model, self._run_dir, self._state, self._prepared.fingerprint, self.placement.parts)
-
-    def _saved(self) -> int:
-        """The step of the newest checkpoint."""
-        newest = next(iter(checkpoints(self._run_dir / CHECKPOINTS)), None)
-        return -1 if newest is None else newest.step
-
-    def _ledger(self) -> Ledger:
-        """Of the state as it is now; a run of one machine has trained its first batches."""
-        share, fillers = self._share, self._cluster.mode == SYNC
-        if self._state.ledger is not None and self._state.ledger["batch_size"] == share.batch_size:
-            kept = {"tickets": share.tickets, "done": self._state.ledger["done"]}
-        else:
-            kept = {"tickets": share.tickets, "done": [[0, done]] if (done := self._done_alone()) else []}
-        return Ledger.from_dict(kept, lease=share.lease, fillers=fillers, tickets=share.tickets)
-
-    def _done_alone(self) -> int:
-        """Tickets that correspond to the steps done under another cut of the rows."""
-        return min(self._share.tickets, self._state.step * self._share.aggregated)
-
-    def _facts(self) -> dict[str, Any]:
-        """What the other tasks are told."""
-        return {
-            "mode": self._cluster.mode,
-            "steps": self._share.steps,
-            "share": asdict(self._share),
-            "workers": self._task.workers,
-            "ps": self._task.ps,
-            "placement": self._cluster.placement,
-            "parts": {str(weight): count for weight, count in self.placement.parts.items()},
-            "loads": [
-                {"bytes": float(size), "traffic": float(moved)}
-                for size, moved in zip(self.placement.bytes, self.placement.traffic, strict=True)
-            ],
-            "options": self._options.to_dict(),
-            "weights": described(self._model.weights),
-            "records": facts_of(self._prepared.fingerprint, self._records, self._options)["records"],
-            "host": socket.gethostname(),
-        }
+    def _await_evaluation(self, dispatch: Dispatch, beats: Heartbeats) -> None:
+        """Wait for the evaluator's word on the last checkpoint, if there is one."""
+        beats.say("waiting for the evaluator")
+        until = time.monotonic() + self._job.cluster.evaluate_within
+        last = newest_of(self._job.run_dir)
+        while last is not None and time.monotonic() < until and not self._hearing.listen().knows(last[1]):
+            roles = dispatch.status()["roles"]
+            states = [row["state"] for name, row in roles.items() if name.startswith(EVALUATOR)]
+            if all(state in ("lost", "finished") for state in states):
+                break
+            time.sleep(0.2)
 
     def _pass_on(self, evaluation: Evaluation) -> None:
         report = {f"validation_{name}": value for name, value in evaluation.metrics.items()}
@@ -313,59 +240,26 @@ class Chief:
         if self._dispatch is not None:
             self._dispatch.note(evaluation={"step": evaluation.step, **evaluation.metrics})
 
-    # --- after ------------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------------------------
 
-    def _await_evaluation(self, dispatch: Dispatch, beats: Heartbeats) -> None:
-        """Wait for the evaluator's word on the last checkpoint, if there is one."""
-        beats.say("waiting for the evaluator")
-        until = time.monotonic() + self._cluster.evaluate_within
-        last = newest_of(self._run_dir)
-        while last is not None and time.monotonic() < until and not self._hearing.listen().knows(last[1]):
-            rows = dispatch.status()["roles"]
-            alive = [
-                row
-                for name, row in rows.items()
-                if name.startswith(EVALUATOR) and row["state"] not in ("lost", "finished")
-            ]
-            if not alive:
-                break
-            time.sleep(0.2)
+    def _restore(self) -> bool:
+        """Bring the state to the newest whole checkpoint; False for a new run."""
+        for name, value in vars(RunState(self._job.stopping())).items():
+            setattr(self._state, name, value)
+        return resume(self._job.model, self._job.run_dir, self._state, self._job.fingerprint, self._placement.parts)
 
-    def _finish(self, resumed_from: int | None) -> TrainingResult:
-        """Judge what nobody has judged, and hand the best weights back."""
-        state = self._state
-        last = newest_of(self._run_dir)
-        if last is not None and not self._hearing.listen().knows(last[1]):
-            evaluate_checkpoint(
-                self._model,
-                self._prepared.validation,
-                self._run_dir,
-                last[0],
-                self._hearing.judgement,
-                fingerprint=self._prepared.fingerprint,
-                batch_size=self._options.evaluation_batch_size,
-            )
-        judgement = self._hearing.listen()
-        best_step = load_weights(self._model, self._run_dir, fingerprint=self._prepared.fingerprint)
-        evaluations = [
-            {"step": one.step, **{f"validation_{name}": value for name, value in one.metrics.items()}}
-            for one in judgement.evaluations
-        ]
-        options = self._options
-        if judgement.stopping.is_over and state.step < self._plan.steps:
-            reason = "early_stopping"
-        else:
-            reason = (
-                "max_steps" if options.max_steps is not None and self._plan.steps == options.max_steps else "epochs"
-            )
-        return TrainingResult(
-            steps=state.step,
-            rows=min(state.step * self._plan.batch_size, self._records.rows * options.epochs),
-            seconds=state.seconds,
-            samples_per_second=state.samples_per_second,
-            best_step=best_step,
-            metrics=dict(judgement.stopping.best_metrics),
-            history=sorted([*state.history, *evaluations], key=lambda report: report["step"]),
-            stopped_because=reason,
-            resumed_from=resumed_from,
-        )
+    def _saved(self) -> int:
+        """The step of the newest checkpoint."""
+        newest = next(iter(checkpoints(self._job.run_dir / CHECKPOINTS)), None)
+        return -1 if newest is None else newest.step
+
+    def _ledger(self) -> Ledger:
+        """Of the state as it is now."""
+        return ledger_of(self._state, self._share, fillers=self._job.is_synchronous)
+
+    def _write_placement(self, graph: tf.Graph) -> None:
+        """Note the plan, and what the graph really has where."""
+        actual = placed(graph)
+        folder = self._job.run_dir / "cluster"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / PLACEMENT, {"plan": self._placement.to_dict(), "actual": actual})

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import tensorflow as tf
-
 from ctrkit.errors import ArtifactError
-from ctrkit.records import Records
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint, checkpoints
+from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
+from ctrkit.training.cluster.dispatch.rendezvous import enter
+from ctrkit.training.cluster.ending import End
+from ctrkit.training.cluster.job import Job
 from ctrkit.training.cluster.judgement import Evaluation, Judgement, identity
 from ctrkit.training.evaluation import evaluate
 from ctrkit.training.weights import load_checkpoint
@@ -24,41 +25,41 @@ _COPY = ".evaluating-"  # Begins the name of a folder that keeps a checkpoint wh
 _log = logging.getLogger(__name__)
 
 
+def evaluate_run(job: Job) -> End:
+    """Be the evaluator until the chief ends the training; returns how it ended. Raises as `enter`."""
+    with job.client() as client:
+        joined = enter(client, job.run_dir, within=job.cluster.come_up_within)
+        if joined.end is not None:
+            return joined.end
+        with Heartbeats(client) as beats:
+            judgement = Judgement.read(job.run_dir, job.stopping())
+            judge(job, judgement, is_over=lambda: client.end is not None, tell=beats.say)
+        client.leave()
+    assert client.end is not None
+    return client.end
+
+
 def judge(
-    model: tf.keras.Model,
-    records: Records | None,
-    run_dir: Path,
-    judgement: Judgement,
-    *,
-    fingerprint: str,
-    batch_size: int,
-    is_over: Callable[[], bool],
-    tell: Callable[[str], None] = lambda state: None,
+    job: Job, judgement: Judgement, *, is_over: Callable[[], bool], tell: Callable[[str], None] = lambda state: None
 ) -> None:
     """Evaluate each checkpoint as it comes, the newest first, keep the best in `best/`, until the training is over.
 
     Args:
-        model: of the run's configuration; its weights are overwritten.
-        records: to evaluate on; None: the newest checkpoint counts as the best.
-        run_dir: the run's folder; `evaluations.json` and `best/` in it are written.
+        job: its model's weights are overwritten; without a validation part the newest checkpoint counts as the best.
+            `evaluations.json` and `best/` in the folder of the run are written.
         judgement: what is known so far.
-        fingerprint: of the feature index.
-        batch_size: rows scored at once.
         is_over: whether no further checkpoint will come.
         tell: told of the state, for a screen.
     """
-    for left in run_dir.glob(f"{_COPY}*"):
+    for left in job.run_dir.glob(f"{_COPY}*"):
         shutil.rmtree(left, ignore_errors=True)  # Of an evaluator that was killed.
     passed_over: set[str] = set()  # Damaged, or gone meanwhile.
     while True:
         over = is_over()  # Asked before the look: what is written before the end is seen.
-        newest = newest_of(run_dir)
+        newest = newest_of(job.run_dir)
         if newest is not None and newest[1] not in passed_over and not judgement.knows(newest[1]):
             tell("evaluating")
-            evaluated = evaluate_checkpoint(
-                model, records, run_dir, newest[0], judgement, fingerprint=fingerprint, batch_size=batch_size
-            )
-            if not evaluated:
+            if not evaluate_checkpoint(job, newest[0], judgement):
                 passed_over.add(newest[1])
         elif over:
             return
@@ -67,30 +68,22 @@ def judge(
             time.sleep(_LOOK_EVERY)
 
 
-def evaluate_checkpoint(
-    model: tf.keras.Model,
-    records: Records | None,
-    run_dir: Path,
-    checkpoint: Checkpoint,
-    judgement: Judgement,
-    *,
-    fingerprint: str,
-    batch_size: int,
-) -> bool:
+def evaluate_checkpoint(job: Job, checkpoint: Checkpoint, judgement: Judgement) -> bool:
     """Evaluate one checkpoint and note the result; False when it is damaged, or was deleted meanwhile."""
-    with tempfile.TemporaryDirectory(prefix=_COPY, dir=run_dir) as folder:
+    with tempfile.TemporaryDirectory(prefix=_COPY, dir=job.run_dir) as folder:
         kept = Path(folder) / "checkpoint"
         try:
             checkpoint.publish(kept)  # Links: the chief may delete its own.
             copy = replace(checkpoint, directory=kept)
-            load_checkpoint(model, copy, copy.verified(), fingerprint=fingerprint)
+            load_checkpoint(job.model, copy, copy.verified(), fingerprint=job.fingerprint)
         except (ArtifactError, OSError) as error:
             _log.warning("Skipped the checkpoint of step %d: %s", checkpoint.step, error)
             return False
-        metrics = {} if records is None else evaluate(model, records, batch_size=batch_size).metrics
+        records, batch_size = job.prepared.validation, job.options.evaluation_batch_size
+        metrics = {} if records is None else evaluate(job.model, records, batch_size=batch_size).metrics
         if judgement.add(Evaluation(step=copy.step, checkpoint=identity(copy), metrics=metrics)):
-            copy.publish(run_dir / BEST)
-        judgement.write(run_dir)
+            copy.publish(job.run_dir / BEST)
+        judgement.write(job.run_dir)
         shutil.rmtree(kept, ignore_errors=True)
     return True
 

@@ -54,6 +54,10 @@ class ClusterOptions:
                 "training=sync_ps, or cluster.backups=0."
             )
 
+    def ticket_rows(self, batch_size: int, workers: int) -> int:
+        """Rows of one worker's part of a step, where a step reads `batch_size` rows. Raises as `aggregated`."""
+        return -(-batch_size // self.aggregated(workers))
+
     def aggregated(self, workers: int) -> int:
         """Gradients in one update. Raises `ConfigError` when the backups leave none."""
         if self.backups >= workers:

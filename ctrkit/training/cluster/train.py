@@ -8,16 +8,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from ctrkit.training.cluster.chief import Chief
-from ctrkit.training.cluster.dispatch.client import DispatchClient
-from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
-from ctrkit.training.cluster.dispatch.rendezvous import enter
 from ctrkit.training.cluster.ending import End
-from ctrkit.training.cluster.evaluator import judge
-from ctrkit.training.cluster.judgement import Judgement
+from ctrkit.training.cluster.evaluator import evaluate_run
+from ctrkit.training.cluster.job import Job
 from ctrkit.training.cluster.options import ClusterOptions
 from ctrkit.training.cluster.task import CHIEF, EVALUATOR, Task
 from ctrkit.training.cluster.worker import work
-from ctrkit.training.fit import TrainingData, TrainingResult, stopping_of
+from ctrkit.training.fit import TrainingData, TrainingResult
 from ctrkit.training.loop import Observer
 from ctrkit.training.options import TrainingOptions
 
@@ -52,40 +49,14 @@ def train_on_cluster(
         TrainingError: a task that does not come up or stays away; a placement other than planned.
         As `train`.
     """
-    options = TrainingOptions() if options is None else options
-    cluster = ClusterOptions() if cluster is None else cluster
-    run_dir = Path(run_dir).absolute()
+    job = Job(
+        model=model,
+        prepared=prepared,
+        run_dir=Path(run_dir).absolute(),
+        task=task,
+        options=TrainingOptions() if options is None else options,
+        cluster=ClusterOptions() if cluster is None else cluster,
+    )
     if task.role == CHIEF:
-        chief = Chief(model, prepared, run_dir, options=options, cluster=cluster, task=task, observer=observer)
-        return chief.train()
-    if task.role == EVALUATOR:
-        return _evaluate(model, prepared, run_dir, task, options, cluster)
-    return work(model, prepared, run_dir, options=options, cluster=cluster, task=task)
-
-
-def _evaluate(
-    model: tf.keras.Model,
-    prepared: TrainingData,
-    run_dir: Path,
-    task: Task,
-    options: TrainingOptions,
-    cluster: ClusterOptions,
-) -> End:
-    with DispatchClient(run_dir, task.role, task.index, fingerprint=prepared.fingerprint) as client:
-        end = enter(client, run_dir, within=cluster.come_up_within).end
-        if end is not None:
-            return end
-        with Heartbeats(client) as beats:
-            judge(
-                model,
-                prepared.validation,
-                run_dir,
-                Judgement.read(run_dir, stopping_of(options, prepared)),
-                fingerprint=prepared.fingerprint,
-                batch_size=options.evaluation_batch_size,
-                is_over=lambda: client.end is not None,
-                tell=beats.say,
-            )
-        client.leave()
-    assert client.end is not None
-    return client.end
+        return Chief(job, observer).train()
+    return evaluate_run(job) if task.role == EVALUATOR else work(job)

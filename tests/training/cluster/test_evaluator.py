@@ -14,8 +14,9 @@ import tensorflow as tf
 from ctrkit.training import evaluate, load_weights
 from ctrkit.training.checkpoint import CHECKPOINTS, Checkpoint, checkpoints
 from ctrkit.training.cluster.evaluator import judge
+from ctrkit.training.cluster.job import Job
 from ctrkit.training.cluster.judgement import Judgement, identity
-from ctrkit.training.early_stopping import EarlyStopping
+from ctrkit.training.cluster.task import Task
 from tests.training.runs import Undisturbed
 
 
@@ -35,10 +36,8 @@ def write_again(run_dir: Path, change: Callable[[np.ndarray], np.ndarray]) -> No
     old = newest(run_dir)
     stamp, reader = old.stamp(), tf.train.load_checkpoint(old.prefix)
     names = sorted(reader.get_variable_to_shape_map())
-    values = [np.asarray(reader.get_tensor(name)) for name in names]
-    values = [
-        change(value) if name.startswith("weights/") else value for name, value in zip(names, values, strict=True)
-    ]
+    before = {name: np.asarray(reader.get_tensor(name)) for name in names}
+    values = [change(value) if name.startswith("weights/") else value for name, value in before.items()]
     old.delete()
     tf.raw_ops.SaveV2(prefix=old.prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values)
     old.seal(stamp)
@@ -59,16 +58,10 @@ def judge_run(prepared, build) -> Callable[[Path], Judgement]:
     """A function that does what an evaluator does which comes when the training is over."""
 
     def judged(run_dir: Path) -> Judgement:
-        judgement = Judgement.read(run_dir, EarlyStopping(metric="auc", patience=3))
-        judge(
-            build(),
-            prepared.validation,
-            run_dir,
-            judgement,
-            fingerprint=prepared.fingerprint,
-            batch_size=1024,
-            is_over=lambda: True,
-        )
+        task = Task(role="evaluator", index=0, cluster={"chief": ("a:1",), "ps": ("b:1",)})
+        job = Job(model=build(), prepared=prepared, run_dir=run_dir, task=task)
+        judgement = Judgement.read(run_dir, job.stopping())
+        judge(job, judgement, is_over=lambda: True)
         return judgement
 
     return judged
@@ -82,7 +75,7 @@ def test_a_step_made_again_is_evaluated_again(run_dir: Path, judge_run, build, p
     assert [one.step for one in second.evaluations] == [38, 38]  # The best, and that of now.
     model = build()
     load_weights(model, run_dir, "last")
-    expected = evaluate(model, prepared.validation, batch_size=1024).metrics
+    expected = evaluate(model, prepared.validation).metrics
     assert second.evaluations[1].metrics == expected != first.evaluations[0].metrics
     assert second.best == first.best == identity(checkpoints(run_dir / "best")[0])
 

@@ -6,7 +6,7 @@ import pytest
 
 from ctrkit.training import TrainingOptions
 from ctrkit.training.cluster import ClusterOptions
-from ctrkit.training.cluster.session import Share
+from ctrkit.training.cluster.share import Share
 from ctrkit.training.fit import plan_of
 
 

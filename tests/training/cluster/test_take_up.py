@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,32 +10,26 @@ import pytest
 from ctrkit.errors import ArtifactError
 from ctrkit.training import TrainingOptions
 from ctrkit.training.cluster import ClusterOptions
-from ctrkit.training.cluster.chief import Chief
 from ctrkit.training.cluster.dispatch.ledger import Lease, Ledger
-from ctrkit.training.cluster.task import Task
+from ctrkit.training.cluster.share import Share
+from ctrkit.training.cluster.take_up import ledger_of
 from ctrkit.training.early_stopping import EarlyStopping
+from ctrkit.training.fit import plan_of
 from ctrkit.training.run_state import RunState
 
 
 @pytest.fixture
-def ledger(prepared, build, tmp_path: Path) -> Callable[..., Ledger]:
+def ledger(prepared) -> Callable[..., Ledger]:
     """A function from the state of a run to the ledger with which a chief goes on: 38 batches of 256 rows."""
 
     def taken_up(
-        step: int, kept: dict[str, Any] | None = None, *, mode: str = "async", workers: int = 2, **options: Any
+        step: int, kept: dict[str, Any] | None = None, *, mode: str = "async", workers: int = 2, **changes: Any
     ) -> Ledger:
-        hosts = {"chief": ("a:1",), "worker": ("b:1",) * (workers - 1), "ps": ("c:1",)}
-        chief = Chief(
-            build(),
-            prepared,
-            tmp_path,
-            options=TrainingOptions(**{"batch_size": 256, "epochs": 2, **options}),
-            cluster=ClusterOptions(mode=mode),
-            task=Task(role="chief", index=0, cluster=hosts),
-            observer=None,
-        )
-        chief._state = RunState(EarlyStopping(metric=None, patience=None), step=step, ledger=kept)
-        return chief._ledger()
+        options = TrainingOptions(**{"batch_size": 256, "epochs": 2, **changes})
+        steps = plan_of(prepared.train, options).steps
+        share = Share.of(prepared.train, options, ClusterOptions(mode=mode), workers, steps)
+        state = RunState(EarlyStopping(metric=None, patience=None), step=step, ledger=kept)
+        return ledger_of(state, share, fillers=mode == "sync")
 
     return taken_up
 
