@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from ctrkit.commands.console import say
 from ctrkit.commands.evaluate import load_run
 from ctrkit.commands.instantiating import make
+from ctrkit.commands.serving_config import write_files
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.workspace import find_run, hint
 
@@ -48,6 +49,8 @@ def export_run(config: DictConfig, run_dir: Path) -> Path:
         )
         if uri is not None:
             say(f"logged to MLflow as {uri}")
+    if config.deployment.with_export:
+        write_files(config, exported)
     return exported
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 class Verb:
     """A word of the command line; `ctrkit/commands/<name>.py` holds its `run(config)`.
 
-    A verb with `verbs` does nothing by itself: one of these follows, whose file is `<name>_<its name>.py`.
+    A verb with `verbs` does nothing by itself: one of these follows, whose file is `<name>_<its name>.py`. A dash is an
+    underscore there.
     """
 
     name: str  # `cluster train` for the verb `train` of `cluster`.
@@ -24,7 +25,7 @@ class Verb:
     @property
     def module(self) -> str:
         """Where its `run` is."""
-        return f"ctrkit.commands.{self.name.replace(' ', '_')}"
+        return f"ctrkit.commands.{self.name.replace(' ', '_').replace('-', '_')}"
 
 
 WHERE = {

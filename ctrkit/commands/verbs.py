@@ -101,9 +101,44 @@ _ALL = (
             "Writes work_dir/runs/RUN/export/VERSION with signatures `serving_default` (packed ids), `rank` (user\n"
             "once, candidates many) and `named`, readable by TensorFlow Serving; logs it to MLflow as a model."
         ),
-        examples=("ctrkit export experiment=criteo", "ctrkit export experiment=criteo export.buckets=[1,100,500]"),
-        keys={**WHERE, **RUN, "export.buckets=[N,..]": "batch sizes to warm up"},
+        examples=(
+            "ctrkit export experiment=criteo",
+            "ctrkit export experiment=criteo export.buckets=[1,100,500] export.xla=auto",
+        ),
+        keys={
+            **WHERE,
+            **RUN,
+            "export.buckets=[N,..]": "batch sizes to warm up",
+            "export.xla=auto|true|false": "compile the signatures; auto measures both here and keeps the faster",
+            "deployment.with_export=true": "write TensorFlow Serving's files too, as serving-config does",
+        },
         groups=("experiment", "export"),
+    ),
+    Verb(
+        name="serving-config",
+        summary="files to deploy the latest export on the real TensorFlow Serving",
+        text=(
+            "Writes work_dir/runs/RUN/deployment: models.config, batching.config, monitoring.config,\n"
+            "docker-compose.yml and kubernetes.yaml, every flag with its reason. A file that was changed by hand is\n"
+            "left alone."
+        ),
+        examples=(
+            "ctrkit serving-config experiment=criteo",
+            "ctrkit serving-config experiment=criteo deployment.replicas=4 deployment.store=gs://bucket/models",
+            "ctrkit serving-config experiment=criteo 'deployment.labels={stable:3,canary:4}' force=true",
+        ),
+        keys={
+            **WHERE,
+            **RUN,
+            "deployment.image=NAME, .tag=TAG": "the container image",
+            "deployment.store=PLACE": "gs://… or a folder of models; by default the run's own exports",
+            "deployment.replicas=N, .cpu=N, .memory=2Gi": "what Kubernetes gives",
+            "deployment.namespace=NAME, .claim=NAME": "where it runs, and the volume that holds the models",
+            "deployment.batching=true": "merge requests",
+            "deployment.tls={certificate:FILE,key:FILE}": "encrypt the gRPC port",
+            "force=true": "replace files that differ",
+        },
+        groups=("experiment", "deployment"),
     ),
     Verb(
         name="verify",
@@ -114,18 +149,31 @@ _ALL = (
     ),
     Verb(
         name="serve",
-        summary="answer TensorFlow Serving's protocol on loopback",
+        summary="answer TensorFlow Serving's protocols on loopback: gRPC, REST, health, metrics",
         text=(
-            "Starts the embedded server on the run's latest export; it is announced as available only when warm.\n"
-            "Ctrl-C or SIGTERM ends it after the requests in flight."
+            "Starts the embedded server on the run's latest export; it is announced as available only when warm, and\n"
+            "so is every export that the run gets later. Ctrl-C or SIGTERM ends it after the requests in flight."
         ),
-        examples=("ctrkit serve experiment=criteo", "ctrkit serve experiment=criteo serving.port=0"),
+        examples=(
+            "ctrkit serve experiment=criteo",
+            "ctrkit serve experiment=criteo serving.port=0 serving.rest_port=0",
+            "ctrkit serve experiment=criteo 'serving.labels={stable:3,canary:4}' serving.version_policy=specific:3,4",
+            "ctrkit serve experiment=criteo 'serving.tls={certificate:server.pem,key:server.key}' serving.host=0.0.0.0",
+        ),
         keys={
             **WHERE,
             **RUN,
             "serving.port=N": "gRPC port (8500); 0 takes a free one",
+            "serving.rest_port=N": "HTTP port (8501): REST and metrics; null opens none",
             "serving.host=ADDRESS": "127.0.0.1 unless told otherwise",
-            "serving.workers=N": "threads that answer requests",
+            "serving.tls={certificate:FILE,key:FILE}": "encrypt; client_authority:FILE asks clients for certificates",
+            "serving.version_policy=latest|all|..": "latest:2 keeps two, specific:3,5 serves these",
+            "serving.labels={stable:3}": "names for versions",
+            "serving.model_config_file=FILE": "several models, as TensorFlow Serving lists them",
+            "serving.poll_every=SECONDS": "look for new versions (1.0); null never",
+            "serving.workers=N, .processes=N": "threads that answer requests, and processes behind the port",
+            "serving.max_queue=N": "requests that may wait before others are refused",
+            "serving.batching_parameters_file=FILE": "compute requests together",
         },
         groups=("experiment", "serving"),
     ),

@@ -17,7 +17,8 @@ def guarded(ids: tf.Tensor, rows: np.ndarray) -> tf.Tensor:
     if len(rows) == 0:
         return ids
     known = tf.bitcast(ids, tf.uint32) < tf.constant(rows.astype(np.uint32))  # A negative id is a huge unsigned one.
-    return tf.where(known, ids, OOV_ROW)
+    # Not `tf.where` with a scalar: where nothing broadcasts, it takes a quarter of the time.
+    return tf.raw_ops.Select(condition=known, x=ids, y=tf.fill(tf.shape(ids), OOV_ROW))
 
 
 def guards_itself(score: Callable[[tf.Tensor], tf.Tensor], index: FeatureIndex, row: np.ndarray) -> bool:

@@ -110,7 +110,7 @@ class Manifest:
 
     @classmethod
     def _of(cls, described: dict[str, Any]) -> Manifest:
-        since_2 = {"compiled": {}, "xla": {}} if described["format_version"] == 1 else {}
+        since_2: dict[str, Any] = {"compiled": {}, "xla": {}} if described["format_version"] == 1 else {}
         described = {**since_2, **described}
         values = {f.name: described[f.name] for f in dataclasses.fields(cls)}
         golden = values["golden"]

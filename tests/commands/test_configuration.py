@@ -42,6 +42,7 @@ def test_every_choice_composes(group: str, name: str) -> None:
     make(config.export)
     make(config.cluster)
     make(config.manifest)
+    make(config.deployment)
 
 
 def test_a_mistyped_key_is_told_the_nearest() -> None:
@@ -80,6 +81,7 @@ def test_a_folder_conf_of_the_user_adds_choices(tmp_path: Path) -> None:
         ("export", "default"),
         ("cluster", "local"),
         ("manifest", "kubeflow"),
+        ("deployment", "tensorflow_serving"),
         *(("model", m) for m in choices("model") if m != "custom"),
     ],
 )
