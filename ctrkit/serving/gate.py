@@ -11,7 +11,8 @@ class Gate:
     def __init__(self) -> None:
         self._inside = 0
         self._closed = False
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # Taken for every request: by itself it costs a third of a condition.
+        self._changed = threading.Condition(self._lock)
 
     @property
     def inside(self) -> int:
@@ -20,14 +21,14 @@ class Gate:
 
     def enter(self) -> bool:
         """Get in, or False when the gate is closed; who got in must `leave`."""
-        with self._changed:
+        with self._lock:
             if not self._closed:
                 self._inside += 1
             return not self._closed
 
     def leave(self) -> None:
         """End what `enter` began."""
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if self._closed:
                 self._changed.notify_all()

@@ -83,8 +83,7 @@ class Handlers(grpc.GenericRpcHandler):
     def _computed(self, method: Method, raw: bytes, call: Call) -> bytes:
         request = method.read(raw)
         with found(self._models, method.spec(request), call) as servable:
-            answer: bytes = method.answer(request, servable, call.model).SerializeToString()
-            return answer
+            return method.answer(request, servable, call.model)
 
     def _metadata(self, raw: bytes, call: Call) -> bytes:
         request = prediction_pb2.GetModelMetadataRequest.FromString(raw)

@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import c_char_p, c_int64, c_void_p
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,15 @@ class SessionOptions:
             raise ServingError(f"`intra_op_threads` is {self.intra_op_threads}, expected 0 (all cores) or more.")
 
 
+class _Scratch:
+    """The places that one run needs, used again by the next one."""
+
+    def __init__(self, library: TensorFlowC, inputs: int, outputs: int) -> None:
+        self.values = (c_void_p * inputs)()
+        self.results = (c_void_p * outputs)()
+        self.status = library.TF_NewStatus()
+
+
 @dataclass(frozen=True)
 class _Call:
     """What one combination of signature and outputs feeds and fetches, as the C API wants it."""
@@ -39,6 +48,7 @@ class _Call:
     feeds: ctypes.Array[TFOutput]
     fetches: ctypes.Array[TFOutput]
     places: tuple[tuple[str, int], ...]  # Output name -> place among the fetches, each fetched once.
+    idle: list[_Scratch] = field(default_factory=list)  # As many as ran at once; taken and given back atomically.
 
 
 class SavedModelRuntime:
@@ -106,39 +116,66 @@ class SavedModelRuntime:
         are object arrays of bytes. Raises `RequestError` for a name or a type that does not fit, `SessionError` (with
         TensorFlow's status code) for what TensorFlow refuses.
         """
+        call = self._call(signature, outputs)
+        arrays = []
+        for name, spec in call.inputs:
+            if name not in inputs:
+                raise RequestError(f"Signature {signature!r} needs input {name!r} ({spec}), which is missing.")
+            array = np.asarray(inputs[name])
+            got = dtype_number(array, name)
+            if got != spec.dtype:
+                raise RequestError(
+                    f"Input {name!r} of signature {signature!r}: got {dtype_name(got)}, expected "
+                    f"{dtype_name(spec.dtype)}."
+                )
+            arrays.append(array)
+        return self._run(signature, call, arrays)
+
+    def run_checked(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """`run` for arrays that are known to be all there, of the right types."""
+        call = self._call(signature, outputs)
+        return self._run(signature, call, [inputs[name] for name, _ in call.inputs])
+
+    def _run(self, signature: str, call: _Call, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         if not self._gate.enter():
             raise ServingError(f"{self.path} was closed.")
         try:
-            return self._run(signature, inputs, tuple(outputs) if outputs is not None else ())
+            return self._run_inside(signature, call, arrays)
         finally:
             self._gate.leave()
 
-    def _run(self, signature: str, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> dict[str, np.ndarray]:
-        call, c = self._call(signature, outputs), self._c
-        values = (c_void_p * len(call.inputs))()
-        results = (c_void_p * len(call.fetches))()
-        status = c.TF_NewStatus()
+    def _run_inside(self, signature: str, call: _Call, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        c = self._c
         try:
-            for i, (name, spec) in enumerate(call.inputs):
-                values[i] = self._tensor(name, spec, inputs, signature)
+            scratch = call.idle.pop()
+        except IndexError:
+            scratch = _Scratch(c, len(call.inputs), len(call.fetches))
+        values, results, status = scratch.values, scratch.results, scratch.status
+        try:
+            for i, (_, spec) in enumerate(call.inputs):
+                values[i] = self._tensor(spec, arrays[i])
             c.TF_SessionRun(
                 self._session, None,
                 call.feeds, values, len(values),
                 call.fetches, results, len(results),
                 None, 0, None, status,
             )  # fmt: skip
-            c.check(status, f"Signature {signature!r}")
+            if c.TF_GetCode(status):
+                c.check(status, f"Signature {signature!r}")
             read = [self._array(result) for result in results if result]
             return {name: read[place] for name, place in call.places}
         finally:
             for i, (_, spec) in enumerate(call.inputs):
-                tensor = values[i]
-                if tensor:
+                if tensor := values[i]:
                     self._delete(tensor, spec.dtype)
-            for result in results:
+                    values[i] = None
+            for i, result in enumerate(results):
                 if result:
                     c.TF_DeleteTensor(result)
-            c.TF_DeleteStatus(status)
+                    results[i] = None
+            call.idle.append(scratch)
 
     def close(self) -> None:
         """Wait for calls under way, then free the session and the graph; a second call does nothing."""
@@ -149,6 +186,9 @@ class SavedModelRuntime:
         self._c.TF_DeleteSession(self._session, status)
         self._c.TF_DeleteGraph(self._graph)
         self._c.TF_DeleteStatus(status)
+        for call in self._calls.values():
+            while call.idle:
+                self._c.TF_DeleteStatus(call.idle.pop().status)
 
     def __enter__(self) -> SavedModelRuntime:
         return self
@@ -156,10 +196,19 @@ class SavedModelRuntime:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, signature: str, outputs: tuple[str, ...]) -> _Call:
+    def _call(self, signature: str, outputs: Iterable[str] | None) -> _Call:
+        outputs = () if outputs is None else tuple(outputs)
         found = self._calls.get((signature, outputs))
         if found is not None:
             return found
+        if not self._gate.enter():
+            raise ServingError(f"{self.path} was closed.")
+        try:
+            return self._calls.setdefault((signature, outputs), self._new_call(signature, outputs))
+        finally:
+            self._gate.leave()
+
+    def _new_call(self, signature: str, outputs: tuple[str, ...]) -> _Call:
         if signature not in self.signatures:
             raise RequestError(f"No signature {signature!r} in {self.path}.{did_you_mean(signature, self.signatures)}")
         wanted = self.signatures[signature]
@@ -170,14 +219,12 @@ class SavedModelRuntime:
                 )
         names = outputs or tuple(wanted.outputs)
         tensors = list(dict.fromkeys(wanted.outputs[name].tensor for name in names))
-        call = _Call(
+        return _Call(
             inputs=tuple(wanted.inputs.items()),
             feeds=self._outputs([spec.tensor for spec in wanted.inputs.values()], signature),
             fetches=self._outputs(tensors, signature),
             places=tuple((name, tensors.index(wanted.outputs[name].tensor)) for name in dict.fromkeys(names)),
         )
-        self._calls[signature, outputs] = call
-        return call
 
     def _outputs(self, tensors: Sequence[str], signature: str) -> ctypes.Array[TFOutput]:
         array = (TFOutput * len(tensors))()
@@ -192,20 +239,15 @@ class SavedModelRuntime:
             array[i] = TFOutput(operation, int(index or 0))
         return array
 
-    def _tensor(self, name: str, spec: TensorSpec, inputs: Mapping[str, np.ndarray], signature: str) -> int:
-        if name not in inputs:
-            raise RequestError(f"Signature {signature!r} needs input {name!r} ({spec}), which is missing.")
-        array = np.asarray(inputs[name])
-        got = dtype_number(array, name)
-        if got != spec.dtype:
-            raise RequestError(
-                f"Input {name!r} of signature {signature!r}: got {dtype_name(got)}, expected {dtype_name(spec.dtype)}."
-            )
+    def _tensor(self, spec: TensorSpec, array: np.ndarray) -> int:
         if spec.dtype == STRING:
             return self._string_tensor(array)
-        array = np.ascontiguousarray(array, dtype=DTYPES[spec.dtype][1]).reshape(array.shape)
-        tensor = self._allocate(spec.dtype, array.shape, array.nbytes)
-        ctypes.memmove(self._c.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
+        dtype = DTYPES[spec.dtype][1]
+        if not array.flags.c_contiguous or array.dtype != dtype:
+            array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+        nbytes = array.nbytes
+        tensor = self._allocate(spec.dtype, array.shape, nbytes)
+        ctypes.memmove(self._c.TF_TensorData(tensor), array.ctypes.data, nbytes)
         return tensor
 
     def _allocate(self, dtype: int, shape: tuple[int, ...], nbytes: int) -> int:

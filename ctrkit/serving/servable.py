@@ -6,19 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from ctrkit.errors import ArtifactError, IndexMismatchError, RequestError, ServingError, did_you_mean
 from ctrkit.indexing import FeatureIndex
+from ctrkit.serving.answers import model_spec, predict_response
 from ctrkit.serving.gate import Gate
 from ctrkit.serving.runtime import SavedModelRuntime
-from ctrkit.serving.signatures import Signature, dtype_name
+from ctrkit.serving.signatures import DTYPES, Signature, TensorSpec, dtype_name
 from ctrkit.serving.versions import INDEX_DIRECTORY
-from ctrkit.serving.wire import dtype_number
+from ctrkit.serving.wire import array_of, dtype_number
 
 MANIFEST_FILE = "assets.extra/ctrkit.json"
+DEFAULT_SIGNATURE = "serving_default"
 GOLDEN_TOLERANCE = 1e-5  # Between the scores written by the exporting machine and those of this one.
 
 
@@ -34,9 +36,12 @@ class Servable:
         named_inputs: Mapping[str, str] | None = None,  # Feature -> its input of signature `named`.
     ) -> None:
         self.version, self.runtime, self.index = version, runtime, index
-        self._columns = {} if index is None else _columns(index, named_inputs or {})
+        self.named_inputs = dict(named_inputs or {})
+        self._columns = {} if index is None else _columns(index, self.named_inputs)
         given = named_inputs or {}
         self.input_names = {} if index is None else {f.name: given.get(f.name, f.name) for f in index.fields}
+        self._plans: dict[str, tuple[_Input, ...]] = {}
+        self._specs: dict[tuple[str, str], bytes] = {}
         self.gate = Gate()  # A request is inside from finding the servable to reading its outputs.
 
     @classmethod
@@ -54,7 +59,8 @@ class Servable:
                 "rows. Export it with `ctrkit export`, or serve it as it is with `require_index=False` "
                 "(`--any-saved-model`)."
             )
-        index, manifest = FeatureIndex.load(path / INDEX_DIRECTORY), read_manifest(path)
+        # Without its values, which a server never looks up: opening it must not read gigabytes beside requests.
+        index, manifest = FeatureIndex.load(path / INDEX_DIRECTORY, verify=False), read_manifest(path)
         if manifest.get("fingerprint") != index.fingerprint:
             raise IndexMismatchError(
                 f"SavedModel {path} was trained with index {str(manifest.get('fingerprint'))[:12]}, but carries index "
@@ -73,24 +79,49 @@ class Servable:
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
         """Compute a signature after checking names, types, shapes and ids. Raises `RequestError`, `SessionError`."""
-        wanted = self.signature(signature)
-        for name in inputs:
-            if name not in wanted.inputs:
-                raise RequestError(f"Signature {signature!r} has no input {name!r}.{did_you_mean(name, wanted.inputs)}")
-        for name, spec in wanted.inputs.items():
-            if name not in inputs:
-                raise RequestError(f"Signature {signature!r} needs input {name!r} ({spec}), which is missing.")
-            array = inputs[name]
-            got = dtype_number(array, name)
-            if got != spec.dtype or not spec.accepts(array.shape):
-                shape = ", ".join(map(str, array.shape))
-                raise RequestError(
-                    f"Input {name!r} of signature {signature!r}: got {dtype_name(got)} [{shape}], expected {spec}."
-                )
-            columns = self._columns.get((signature, name))
-            if columns is not None:
+        plan = self._plans.get(signature)
+        if plan is None:
+            plan = self._plans[signature] = self._plan(signature)
+        if len(inputs) > len(plan):
+            self._refuse_names(signature, inputs, "")
+        for name, spec, dtype, columns in plan:
+            array = inputs.get(name)
+            if array is None:
+                self._refuse_names(signature, inputs, name)
+            elif (array.dtype != dtype and dtype_number(array, name) != spec.dtype) or not spec.accepts(array.shape):
+                got = f"{dtype_name(dtype_number(array, name))} [{', '.join(map(str, array.shape))}]"
+                raise RequestError(f"Input {name!r} of signature {signature!r}: got {got}, expected {spec}.")
+            elif columns is not None:
                 self._check_rows(array, columns, name, signature)
-        return self.runtime.run(signature, inputs, outputs or None)
+        return self.runtime.run_checked(signature, inputs, outputs)
+
+    def answer(self, request: Any, model: str) -> bytes:
+        """Answer one parsed PredictRequest with the bytes of a PredictResponse; `model` is the name to answer under.
+
+        Raises as `predict` does.
+        """
+        signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        inputs = {name: array_of(tensor, name) for name, tensor in request.inputs.items()}
+        outputs = self.predict(signature, inputs, request.output_filter)
+        spec = self._specs.get((model, signature))
+        if spec is None:
+            spec = self._specs[model, signature] = model_spec(model, self.version, signature)
+        return predict_response(outputs, spec)
+
+    @property
+    def definitions(self) -> Mapping[str, Any]:
+        """The SignatureDef messages as exported, by name."""
+        return self.runtime.definitions  # type: ignore[no-any-return]
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """What can be asked, by name."""
+        return self.runtime.signatures
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the index that the model was trained with; None for a model that ctrkit did not export."""
+        return None if self.index is None else self.index.fingerprint
 
     def signature(self, name: str) -> Signature:
         """Look a signature up. Raises `RequestError`."""
@@ -108,9 +139,27 @@ class Servable:
 
     # --- checks -------------------------------------------------------------------------------------------------
 
+    def _plan(self, signature: str) -> tuple[_Input, ...]:
+        return tuple(
+            _Input(
+                name,
+                spec,
+                DTYPES[spec.dtype][1] if spec.dtype in DTYPES else None,
+                self._columns.get((signature, name)),
+            )
+            for name, spec in self.signature(signature).inputs.items()
+        )
+
+    def _refuse_names(self, signature: str, inputs: Mapping[str, np.ndarray], missing: str) -> NoReturn:
+        wanted = self.signature(signature).inputs
+        for name in inputs:
+            if name not in wanted:
+                raise RequestError(f"Signature {signature!r} has no input {name!r}.{did_you_mean(name, wanted)}")
+        raise RequestError(f"Signature {signature!r} needs input {missing!r} ({wanted[missing]}), which is missing.")
+
     def _check_rows(self, ids: np.ndarray, columns: _Columns, name: str, signature: str) -> None:
         # Seen as unsigned, a negative id is a huge one: one comparison finds both kinds.
-        outside = ids.view(np.uint32) >= columns.rows
+        outside = ids.astype(np.int32, copy=False).view(np.uint32) >= columns.rows
         if not outside.any():
             return
         at = tuple(int(i) for i in np.argwhere(outside)[0])
@@ -135,6 +184,15 @@ class Servable:
                 f"SavedModel {self.runtime.path}: golden row {worst} scores {got[worst]:.7f}, but scored "
                 f"{expected[worst]:.7f} when it was exported. Its files were changed or damaged: export it again."
             )
+
+
+class _Input(NamedTuple):
+    """What is checked of one input."""
+
+    name: str
+    spec: TensorSpec
+    dtype: np.dtype[Any] | None  # numpy's; None for a type that cannot be sent.
+    columns: _Columns | None
 
 
 @dataclass(frozen=True)

@@ -21,26 +21,27 @@ def array_of(tensor: tensor_pb2.Tensor, name: str) -> np.ndarray:
 
     Strings come as an object array of bytes. Raises `RequestError` with `name` in the message.
     """
-    if tensor.dtype not in DTYPES:
-        raise RequestError(f"Tensor {name!r}: {dtype_name(tensor.dtype)} is not a type that can be sent here.")
-    if tensor.tensor_shape.unknown_rank:
+    number, described = tensor.dtype, tensor.tensor_shape
+    if number not in DTYPES:
+        raise RequestError(f"Tensor {name!r}: {dtype_name(number)} is not a type that can be sent here.")
+    shape = tuple([dim.size for dim in described.dim])
+    if described.unknown_rank:
         raise RequestError(f"Tensor {name!r}: a value needs a known shape, got one of unknown rank.")
-    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
+    if len(shape) > MAX_RANK or (shape and min(shape) < 0):
         raise RequestError(f"Tensor {name!r}: got shape {list(shape)}, expected at most {MAX_RANK} sizes of 0 or more.")
-    if math.prod(size or 1 for size in shape) > MAX_SIZE:
-        raise RequestError(f"Tensor {name!r}: shape {list(shape)} is too large.")
     count = math.prod(shape)
+    if (count or math.prod([size or 1 for size in shape])) > MAX_SIZE:
+        raise RequestError(f"Tensor {name!r}: shape {list(shape)} is too large.")
     content = tensor.tensor_content
     if not content:
         flat = _typed(tensor, name, shape, count)
-    elif tensor.dtype == STRING:
+    elif number == STRING:
         flat = _objects(_packed_strings(content, name, shape, count))
     else:
-        dtype = DTYPES[tensor.dtype][1]
+        dtype = DTYPES[number][1]
         if len(content) != count * dtype.itemsize:
             raise RequestError(
-                f"Tensor {name!r}: tensor_content has {len(content):,} bytes, but {dtype_name(tensor.dtype)} of shape "
+                f"Tensor {name!r}: tensor_content has {len(content):,} bytes, but {dtype_name(number)} of shape "
                 f"{list(shape)} takes {count * dtype.itemsize:,}."
             )
         flat = np.frombuffer(content, dtype=dtype)
@@ -103,6 +104,9 @@ def _packed_strings(content: bytes, name: str, shape: tuple[int, ...], count: in
 
 def dtype_number(array: np.ndarray, name: str) -> int:
     """Return the `tensorflow.DataType` of an array. Raises `RequestError` for a type that cannot be sent."""
+    number = NUMBERS.get(array.dtype)
+    if number is not None:
+        return number
     if array.dtype.kind in "OSU":
         return STRING
     number = NUMBERS.get(array.dtype.newbyteorder("<"))
