@@ -199,8 +199,9 @@ class Vocabulary:
                     _verify(path, file, start, header)
         except (OSError, ValueError) as error:
             raise ArtifactError(f"Cannot read vocabulary {path}: {error}. {_AGAIN}") from error
+        mapped = np.memmap(os.fspath(path), dtype=np.uint8, mode="r")  # Once for all: a schema has hundreds of files.
         parts = {
-            name: np.memmap(path, dtype=dtype, mode="r", offset=start + offset, shape=(count,))
+            name: np.frombuffer(mapped, dtype=dtype, count=count, offset=start + offset)
             if count
             else np.empty(0, dtype=dtype)
             for name, (dtype, offset, count) in header["sections"].items()
