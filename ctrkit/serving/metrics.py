@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from ctrkit.serving.admission import Admission
@@ -21,6 +29,7 @@ class Metrics:
     """One server's numbers; every method takes a few microseconds and may be called from any thread."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # A series more for every counter, which nobody reads.
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

@@ -116,7 +116,7 @@ def _info(info: Any) -> dict[str, Any]:
     }
 
 
-_TYPES = {"float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}
+_TYPES = {"DataType 0": "INVALID", "float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}
 
 
 def _values(array: np.ndarray, name: str) -> Any:
