@@ -81,7 +81,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def run_config(run_dir: Path) -> DictConfig:
-    """The configuration a run was trained with."""
+    """The configuration a run was trained with; `ArtifactError` where it cannot be read."""
     try:
         return DictConfig(yaml.safe_load((run_dir / CONFIG_FILE).read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as error:
@@ -99,7 +99,7 @@ def hint(config: DictConfig) -> str:
 
 
 def latest_export(run_dir: Path) -> Path:
-    """The folder of a run's newest exported version."""
+    """The folder of a run's newest exported version; `ArtifactError` where there is none."""
     versions = sorted((int(p.name), p) for p in (run_dir / "export").glob("*") if p.name.isdigit())
     if not versions:
         raise ArtifactError(
@@ -109,7 +109,7 @@ def latest_export(run_dir: Path) -> Path:
 
 
 def check_part(part: str) -> str:
-    """Return `part` when it names a part of the records."""
+    """Return `part` when it names a part of the records, else raise `ConfigError`."""
     parts = ("train", "validation", "test")
     if part not in parts:
         raise ConfigError(f"part={part!r} is no part of the records.{did_you_mean(part, parts)}")

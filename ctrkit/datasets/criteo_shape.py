@@ -46,6 +46,7 @@ def criteo_shaped(path: str | os.PathLike[str], *, rows: int, seed: int = 0, hea
     As in the real log: a label, 13 heavy-tailed integers and 26 categories of 8 hexadecimal digits whose frequencies
     follow Zipf's law over Criteo's cardinalities, with missing values, no line of names, in one fixed order.
     The first rows of a longer log with the same seed are those of a shorter one. Memory holds one block.
+    Raises `ConfigError` for fewer rows than one, or a name that tells no format.
     """
     path = Path(path)
     format_of(path)

@@ -25,7 +25,8 @@ def build(*, source: str | os.PathLike[str], out: str | os.PathLike[str], negati
     Source: Baltrunas et al., "Frappe: Understanding the Usage and Perception of Mobile App Recommendations
     In-The-Wild", 2015; two negatives per positive as in He and Chua, "Neural Factorization Machines", SIGIR 2017.
 
-    Raises `ArtifactError` that says where to download the log, `LogError` when it cannot be read.
+    Raises `ArtifactError` that says where to download the log, `LogError` when it cannot be read, `ConfigError` for
+    fewer negatives than one.
     """
     if negatives < 1:
         raise ConfigError(f"Frappe: `negatives` is {negatives!r}, expected at least 1: the log holds positives only.")

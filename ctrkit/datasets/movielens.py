@@ -36,7 +36,8 @@ def build(
     `source` holds users.dat, movies.dat and ratings.dat, or ratings.csv with `user_id,seq_pos,movie_id,rating`.
     Source: Harper and Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 2015.
 
-    Raises `ArtifactError` that says where to download the files, `LogError` when one cannot be read.
+    Raises `ArtifactError` that says where to download the files, `LogError` when one cannot be read, `ConfigError` for
+    a `history` below 1 or an `unseen` outside of [0, 1).
     """
     if isinstance(history, bool) or not isinstance(history, int) or history < 1:
         raise ConfigError(f"MovieLens: `history` is {history!r}, expected an integer >= 1.")

@@ -209,6 +209,7 @@ def build(
     """Make a synthetic log in the folder `out`, with its truth beside it, unless the same one is there already.
 
     `options` are further ones of `SyntheticOptions`. Returns the log's path; `truth_of(path)` reads its best AUC.
+    Raises `ConfigError` that names an option that does not exist or cannot be.
     """
     try:
         wished = SyntheticOptions(rows=rows, seed=seed, **options)  # type: ignore[arg-type]

@@ -83,7 +83,10 @@ class RowLookup:
         return {field.name: ({}, {}) for field in self._fields.values()}
 
     def token(self, value: Any, field: Field) -> str | None:
-        """The canonical string of a raw value, None when it is missing. A whole float is spelled as an integer."""
+        """The canonical string of a raw value, None when it is missing. A whole float is spelled as an integer.
+
+        Raises `RequestError` for what is neither a string, bytes of UTF-8 nor a number.
+        """
         if value is None:
             return None
         if isinstance(value, bytes):

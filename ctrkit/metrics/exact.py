@@ -42,7 +42,7 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights
     """Mean of the AUC within each group, weighted by the group's impressions (their weights).
 
     Groups whose labels are all the same have no AUC and are left out; NaN where none is left. `groups` holds integers
-    `[n]`, usually of the user. Raises as `auc`.
+    `[n]`, usually of the user. Raises as `auc`, and `ShapeError` where there is not one group a row.
     Source: Zhu et al., "Optimized Cost per Click in Taobao Display Advertising", KDD 2017.
     """
     rows = _checked(labels, scores, weights)

@@ -18,7 +18,7 @@ Leases = Callable[[], Iterator[tuple[int, int]]]  # Yields (first ticket, count)
 
 
 def leased_dataset(records: Records, options: BatchOptions, leases: Leases, *, prefetch: int) -> tf.data.Dataset:
-    """Build the dataset that `Records.leased` describes."""
+    """Build the dataset that `Records.leased` describes; raises as it does."""
     if isinstance(prefetch, bool) or not isinstance(prefetch, (int, np.integer)) or prefetch < 0:
         raise ConfigError(f"prefetch: got {prefetch!r}, expected a whole number of batches, at least 0.")
     if options.epochs is None:

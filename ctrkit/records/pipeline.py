@@ -28,7 +28,7 @@ _FOR_EVER = np.iinfo(np.int64).max
 
 
 def batch_dataset(records: Records, options: BatchOptions) -> tf.data.Dataset:
-    """Build the dataset that `Records.dataset` describes."""
+    """Build the dataset that `Records.dataset` describes; raises as it does."""
     per_epoch = records.steps_per_epoch(
         options.batch_size, drop_remainder=options.drop_remainder, worker=options.worker
     )

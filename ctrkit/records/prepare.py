@@ -95,18 +95,22 @@ class Prepared:
 
     @cached_property
     def index(self) -> FeatureIndex:
+        """Read from the disk at each use."""
         return FeatureIndex.load(self.work_dir / INDEX)
 
     @cached_property
     def train(self) -> Records | None:
+        """The rows to train on; None where the split gave none."""
         return self._part("train")
 
     @cached_property
     def validation(self) -> Records | None:
+        """The rows that tell when to stop; None where the split gave none."""
         return self._part("validation")
 
     @cached_property
     def test(self) -> Records | None:
+        """The rows held out to the end; None where the split gave none."""
         return self._part("test")
 
     def _part(self, part: str) -> Records | None:

@@ -80,10 +80,12 @@ class Records:
 
     @property
     def directory(self) -> Path:
+        """Where the shards and their manifest are."""
         return self.manifest.directory
 
     @property
     def rows(self) -> int:
+        """Of all shards."""
         return self.manifest.rows
 
     @property
@@ -103,10 +105,12 @@ class Records:
 
     @property
     def has_weight(self) -> bool:
+        """Whether batches have the weights of their rows."""
         return self.manifest.has_weight
 
     @property
     def has_group(self) -> bool:
+        """Whether batches have the group of each row, for a grouped AUC."""
         return self.manifest.has_group
 
     def steps_per_epoch(

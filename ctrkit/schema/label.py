@@ -27,7 +27,7 @@ class Label:
 
     @classmethod
     def parse(cls, text: str) -> Label:
-        """Read `clicked`, `rating >= 4`, `income == '>50K'` or `action in [buy, cart]`.
+        """Read `clicked`, `rating >= 4`, `income == '>50K'` or `action in [buy, cart]`; else `SchemaError`.
 
         >>> Label.parse("rating >= 4")
         Label(column='rating', operator='>=', value=4)

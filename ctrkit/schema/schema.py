@@ -116,7 +116,7 @@ class Schema:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Schema:
-        """Build from the YAML form; unknown words are refused with the nearest valid one."""
+        """Build from the YAML form; `SchemaError` refuses unknown words with the nearest valid one."""
         _refuse_unknown(raw, [f.name for f in dataclasses.fields(cls)], where="The schema")
         for needed in ("label", "features"):
             if not raw.get(needed):

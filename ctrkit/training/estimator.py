@@ -122,7 +122,10 @@ def compiled_clone(
     steps: int | None = None,
     parts: Mapping[int, int] | None = None,
 ) -> tf.keras.Model:
-    """Return a copy of the structure of `model` in `parts`, compiled as `model` is or else as `options` say."""
+    """Return a copy of the structure of `model` in `parts`, compiled as `model` is or else as `options` say.
+
+    Raises `ConfigError` for a model that is not functional, or has a layer that cannot be cloned.
+    """
     if not isinstance(model, tf.keras.Model) or not getattr(model, "_is_graph_network", False):
         raise ConfigError(
             f"train: got {type(model).__name__}, expected a functional model, which alone can be converted to an "

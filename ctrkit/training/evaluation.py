@@ -28,7 +28,10 @@ class Evaluation:
 
     @classmethod
     def of(cls, batches: Iterable[Mapping[str, np.ndarray]]) -> Evaluation:
-        """Judge batches of arrays `label`, `score` and, where the records have them, `weight` and `group`."""
+        """Judge batches of arrays `label`, `score` and, where the records have them, `weight` and `group`.
+
+        Raises `ArtifactError` where there is no row.
+        """
         parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
         for batch in batches:
             for name in COLUMNS:

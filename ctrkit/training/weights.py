@@ -37,6 +37,7 @@ def load_weights(
         which: "best" or "last".
         fingerprint: of the feature index that `model` was built for; None leaves it unchecked.
     Raises:
+        ConfigError: another `which`.
         ArtifactError: no such checkpoint, a damaged one, or one of a model with other weights.
         IndexMismatchError: the checkpoint was trained with another feature index.
     """
