@@ -17,6 +17,7 @@ import tensorflow as tf
 from ctrkit.errors import ArtifactError, ExportError
 from ctrkit.export.compilation import Compilation, decide
 from ctrkit.export.guard import guards_itself
+from ctrkit.export.index_signature import CONTENTS, index_signature
 from ctrkit.export.manifest import INDEX_PATH, Golden, Manifest
 from ctrkit.export.model_contract import check_model, golden_scores
 from ctrkit.export.options import ExportOptions
@@ -47,7 +48,8 @@ def export_model(
 
     Its signatures, all of int32 tensors: `serving_default` (`ids` `[n, width]`), `rank` (`user_ids` `[1, user_width]`,
     `item_ids` `[n, item_width]`) and `named` (one tensor a feature, `[n]`, or `[n, length]` for a sequence) give `ctr`,
-    float32 `[n, 1]`, for any `n`; `fingerprint` takes nothing. An id out of range reads the out-of-vocabulary row.
+    float32 `[n, 1]`, for any `n`; `fingerprint` takes nothing, `feature_index` gives the index in parts. An id
+    out of range reads the out-of-vocabulary row.
 
     Args:
         model: takes `ids` and gives one click probability a row; it is not changed.
@@ -78,10 +80,14 @@ def export_model(
                 compilation = decide(servable, warmup, options, scratch)
             shutil.rmtree(scratch, ignore_errors=True)
             servable = servable.compiled(compilation.signatures)
+            index.save(staged / INDEX_PATH)
+            if options.index_signature:
+                carried = index_signature(index, staged / INDEX_PATH, staged / CONTENTS)
+                servable = servable.carrying(carried)
             concrete = {name: function.concrete for name, function in servable.functions.items()}
             with _quiet():
                 tf.saved_model.save(servable.module, str(staged), signatures=concrete)
-            index.save(staged / INDEX_PATH)
+            (staged / CONTENTS).unlink(missing_ok=True)  # The saver has its own copy in the assets.
             shown.advance(1, "variables and index written")
             write_warmup(staged, warmup)
             described = _manifest(model, index, servable, options, golden, from_records=records is not None)
@@ -111,6 +117,7 @@ def _manifest(
             "rank": ("user_ids", "item_ids"),
             "named": tuple(servable.named_inputs.values()),
             "fingerprint": (),
+            **({"feature_index": ("part",)} if options.index_signature else {}),
         },
         named_inputs=servable.named_inputs,
         rank_form=servable.rank.name,

@@ -29,6 +29,7 @@ class ExportOptions:
     golden_rows: int = 16  # Rows whose scores travel inside, so that a server can prove that it computes the same.
     rank: RankForm = "auto"
     rank_tolerance: float = 5e-6  # Largest difference of a click probability between the two forms of `rank`.
+    index_signature: bool = True  # Whether clients may fetch the index, with every value it knows, from the server.
     xla: Xla = False  # Whether signatures are compiled; TensorFlow Serving then needs --xla_cpu_compilation_enabled.
 
     def __post_init__(self) -> None:

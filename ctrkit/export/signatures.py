@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ExportError
 from ctrkit.export.guard import guarded, guards_itself
+from ctrkit.export.index_signature import IndexSignature
 from ctrkit.export.options import ExportOptions
 from ctrkit.export.prune import PrunedFunction, traced
 from ctrkit.export.rank_form import RankForm, choose, tiled
@@ -43,6 +44,11 @@ class Servable:
     def compiled(self, names: Iterable[str]) -> Servable:
         """The same with these signatures compiled by XLA."""
         return replace(self, functions={**self.functions, **{name: self.functions[name].compiled() for name in names}})
+
+    def carrying(self, index: IndexSignature) -> Servable:
+        """The same with a signature that gives the index away."""
+        self.module.index_contents = index.asset
+        return replace(self, functions={**self.functions, "feature_index": index.function})
 
 
 def build_servable(model: tf.keras.Model, index: FeatureIndex, rows: np.ndarray, options: ExportOptions) -> Servable:
