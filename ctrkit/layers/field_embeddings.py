@@ -125,7 +125,10 @@ def _is_training(training: Any) -> bool:
 def _columns(ids: tf.Tensor, places: Sequence[Place]) -> tf.Tensor:
     """The columns of one side's ids that are looked up, in the order of `places`."""
     columns = [place.start + i for place in places for i in range(place.length)]
-    return ids if columns == list(range(ids.shape[1])) else tf.gather(ids, tf.constant(columns, tf.int32), axis=1)
+    if not columns or columns != list(range(columns[0], columns[-1] + 1)):
+        return tf.gather(ids, tf.constant(columns, tf.int32), axis=1)
+    # Neighbours are a slice, which takes a fifth of a gather's time.
+    return ids if len(columns) == ids.shape[1] else ids[:, columns[0] : columns[-1] + 1]
 
 
 def _offsets(places: Sequence[Place]) -> tf.Tensor:

@@ -59,7 +59,11 @@ class SidedDense(tf.keras.layers.Layer):
         products = [tf.matmul(side, kernel) for side, kernel in zip(sides, kernels, strict=True)]
         if self.bias is not None:
             products[0] = tf.nn.bias_add(products[0], self.bias)
-        return self.activation(tf.add(*products) if len(products) == 2 else products[0])  # (batch, units)
+        if len(products) == 1:
+            return self.activation(products[0])  # (batch, units)
+        if products[0].shape[0] == 1:  # One user: a bias, which TensorFlow computes within the items' product.
+            return self.activation(tf.nn.bias_add(products[1], tf.reshape(products[0], [self.units])))
+        return self.activation(tf.add(*products))
 
     def get_config(self) -> dict[str, Any]:
         return {
