@@ -212,11 +212,15 @@ class SavedModelRuntime:
         if signature not in self.signatures:
             raise RequestError(f"No signature {signature!r} in {self.path}.{did_you_mean(signature, self.signatures)}")
         wanted = self.signatures[signature]
-        for name in outputs:
+        for place, name in enumerate(outputs):
             if name not in wanted.outputs:
                 raise RequestError(
-                    f"Signature {signature!r} has no output {name!r}.{did_you_mean(name, wanted.outputs)}"
+                    f"output tensor alias not found in signature: {name} Outputs expected to be in the set "
+                    f"{{{','.join(sorted(wanted.outputs))}}}. Signature {signature!r} has no output {name!r}."
+                    f"{did_you_mean(name, wanted.outputs)}"
                 )
+            if name in outputs[:place]:
+                raise RequestError(f"duplicate output tensor alias: {name}. Name each output once.")
         names = outputs or tuple(wanted.outputs)
         tensors = list(dict.fromkeys(wanted.outputs[name].tensor for name in names))
         return _Call(

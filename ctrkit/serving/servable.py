@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import grpc
 import numpy as np
 
 from ctrkit.errors import ArtifactError, IndexMismatchError, RequestError, ServingError, did_you_mean
 from ctrkit.indexing import FeatureIndex
 from ctrkit.serving.answers import model_spec, predict_response
+from ctrkit.serving.batching import BatchingOptions, Padding
+from ctrkit.serving.batching.batcher import Batcher
+from ctrkit.serving.batching.padding import run_padded, sizes_by_signature
 from ctrkit.serving.gate import Gate
+from ctrkit.serving.refusal import Refusal
 from ctrkit.serving.runtime import SavedModelRuntime
 from ctrkit.serving.signatures import DTYPES, Signature, TensorSpec, dtype_name
 from ctrkit.serving.versions import INDEX_DIRECTORY
@@ -21,6 +27,7 @@ from ctrkit.serving.wire import array_of, dtype_number
 
 MANIFEST_FILE = "assets.extra/ctrkit.json"
 DEFAULT_SIGNATURE = "serving_default"
+OnBatch = Callable[[int, int], None]  # (rows, rows with padding)
 GOLDEN_TOLERANCE = 1e-5  # Between the scores written by the exporting machine and those of this one.
 
 
@@ -34,26 +41,44 @@ class Servable:
         runtime: SavedModelRuntime,
         index: FeatureIndex | None = None,
         named_inputs: Mapping[str, str] | None = None,  # Feature -> its input of signature `named`.
+        sizes: Mapping[str, tuple[int, ...]] | None = None,  # Signature -> the sizes that its batches are padded to.
+        batching: BatchingOptions | None = None,
+        on_batch: OnBatch | None = None,
     ) -> None:
         self.version, self.runtime, self.index = version, runtime, index
         self.named_inputs = dict(named_inputs or {})
         self._columns = {} if index is None else _columns(index, self.named_inputs)
         given = named_inputs or {}
         self.input_names = {} if index is None else {f.name: given.get(f.name, f.name) for f in index.fields}
-        self._plans: dict[str, tuple[_Input, ...]] = {}
+        self._plans: dict[str, _Plan] = {}
+        self._sizes = dict(sizes or {})
+        self._batcher = None if batching is None else Batcher(self._compute, batching, on_batch)
         self._specs: dict[tuple[str, str], bytes] = {}
         self.gate = Gate()  # A request is inside from finding the servable to reading its outputs.
 
     @classmethod
-    def load(cls, path: Path, version: int, *, require_index: bool = True) -> Servable:
+    def load(
+        cls,
+        path: Path,
+        version: int,
+        *,
+        require_index: bool = True,
+        batching: BatchingOptions | None = None,
+        padding: Padding = "auto",
+        on_batch: OnBatch | None = None,
+    ) -> Servable:
         """Load one version's directory.
+
+        With `batching`, requests of concurrent callers are computed together, where every input and output has a row a
+        candidate: `rank`, of one user and many candidates, never is. `padding` is told in `sizes_by_signature`;
+        `on_batch` gets (rows, rows with padding) of each merged run.
 
         Raises `ServingError` when it cannot be loaded, has no index (unless `require_index` is False), or does not
         reproduce the scores that were noted when it was exported; `ArtifactError` when its index is broken.
         """
         if not (path / INDEX_DIRECTORY).is_dir():
             if not require_index:
-                return cls(version=version, runtime=SavedModelRuntime.load(path))
+                return cls(version=version, runtime=SavedModelRuntime.load(path), batching=batching, on_batch=on_batch)
             raise ServingError(
                 f"SavedModel {path} has no feature index ({INDEX_DIRECTORY}), so raw values cannot be matched to its "
                 "rows. Export it with `ctrkit export`, or serve it as it is with `require_index=False` "
@@ -61,13 +86,21 @@ class Servable:
             )
         # Without its values, which a server never looks up: opening it must not read gigabytes beside requests.
         index, manifest = FeatureIndex.load(path / INDEX_DIRECTORY, verify=False), read_manifest(path)
+        sizes = sizes_by_signature(padding, manifest)
         if manifest.get("fingerprint") != index.fingerprint:
             raise IndexMismatchError(
                 f"SavedModel {path} was trained with index {str(manifest.get('fingerprint'))[:12]}, but carries index "
                 f"{index.fingerprint[:12]}: ids would hit unrelated embeddings. Export the model again."
             )
-        runtime = SavedModelRuntime.load(path)
-        servable = cls(version=version, runtime=runtime, index=index, named_inputs=manifest.get("named_inputs"))
+        servable = cls(
+            version=version,
+            runtime=SavedModelRuntime.load(path),
+            index=index,
+            named_inputs=manifest.get("named_inputs"),
+            sizes=sizes,
+            batching=batching,
+            on_batch=on_batch,
+        )
         try:
             servable._check_golden(manifest.get("golden"))
         except BaseException:
@@ -82,9 +115,9 @@ class Servable:
         plan = self._plans.get(signature)
         if plan is None:
             plan = self._plans[signature] = self._plan(signature)
-        if len(inputs) > len(plan):
+        if len(inputs) > len(plan.inputs):
             self._refuse_names(signature, inputs, "")
-        for name, spec, dtype, columns in plan:
+        for name, spec, dtype, columns in plan.inputs:
             array = inputs.get(name)
             if array is None:
                 self._refuse_names(signature, inputs, name)
@@ -93,7 +126,12 @@ class Servable:
                 raise RequestError(f"Input {name!r} of signature {signature!r}: got {got}, expected {spec}.")
             elif columns is not None:
                 self._check_rows(array, columns, name, signature)
-        return self.runtime.run_checked(signature, inputs, outputs)
+        if self._batcher is not None and plan.merged:
+            lengths = {len(inputs[name]) for name in plan.batched}
+            rows = lengths.pop()
+            if rows and not lengths:
+                return self._batcher.run(signature, inputs, tuple(outputs), rows)
+        return self._compute(signature, inputs, outputs)
 
     def answer(self, request: Any, model: str) -> bytes:
         """Answer one parsed PredictRequest with the bytes of a PredictResponse; `model` is the name to answer under.
@@ -124,38 +162,70 @@ class Servable:
         return None if self.index is None else self.index.fingerprint
 
     def signature(self, name: str) -> Signature:
-        """Look a signature up. Raises `RequestError`."""
+        """Look a signature up. Raises `Refusal`."""
         found = self.runtime.signatures.get(name)
         if found is None:
-            raise RequestError(
-                f"No signature {name!r} in version {self.version}.{did_you_mean(name, self.runtime.signatures)}"
+            raise Refusal(
+                f'Serving signature key "{name}" not found.{did_you_mean(name, self.runtime.signatures)}',
+                grpc.StatusCode.FAILED_PRECONDITION,
             )
         return found
 
     def close(self) -> None:
         """Refuse new requests, wait for those inside, free the session."""
         self.gate.close()
+        if self._batcher is not None:
+            self._batcher.close()
         self.runtime.close()
+
+    def _compute(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Run checked inputs by themselves."""
+        sizes = self._sizes.get(signature)
+        if sizes is None:
+            return self.runtime.run_checked(signature, inputs, outputs)
+        run = functools.partial(self.runtime.run_checked, signature, outputs=outputs)
+        return run_padded(run, inputs, self._plans[signature].batched, sizes)
 
     # --- checks -------------------------------------------------------------------------------------------------
 
-    def _plan(self, signature: str) -> tuple[_Input, ...]:
-        return tuple(
+    def _plan(self, signature: str) -> _Plan:
+        found = self.signature(signature)
+        inputs = tuple(
             _Input(
                 name,
                 spec,
                 DTYPES[spec.dtype][1] if spec.dtype in DTYPES else None,
                 self._columns.get((signature, name)),
             )
-            for name, spec in self.signature(signature).inputs.items()
+            for name, spec in found.inputs.items()
         )
+        batched = tuple(name for name, spec in found.inputs.items() if _any_batch(spec))
+        every = len(batched) == len(inputs) > 0 and all(map(_any_batch, found.outputs.values()))
+        return _Plan(inputs, batched, every)
 
     def _refuse_names(self, signature: str, inputs: Mapping[str, np.ndarray], missing: str) -> NoReturn:
+        """Name the first input too many, else the first too few: in TensorFlow Serving's words, and then our own."""
         wanted = self.signature(signature).inputs
-        for name in inputs:
-            if name not in wanted:
-                raise RequestError(f"Signature {signature!r} has no input {name!r}.{did_you_mean(name, wanted)}")
-        raise RequestError(f"Signature {signature!r} needs input {missing!r} ({wanted[missing]}), which is missing.")
+        extra = sorted(inputs.keys() - wanted.keys())
+        if len(inputs) == len(wanted):
+            told = (
+                f"input tensor alias not found in signature: {extra[0]}. Inputs expected to be in the set "
+                f"{{{','.join(sorted(wanted))}}}."
+            )
+        else:
+            told = (
+                f"input size does not match signature: {len(inputs)}!={len(wanted)} "
+                f"len({{{','.join(sorted(inputs))}}}) "
+                f"!= len({{{','.join(sorted(wanted))}}}). Sent extra: {{{','.join(extra)}}}. Missing but required: "
+                f"{{{','.join(sorted(wanted.keys() - inputs.keys()))}}}."
+            )
+        if extra:
+            hint = f"Signature {signature!r} has no input {extra[0]!r}.{did_you_mean(extra[0], wanted)}"
+        else:
+            hint = f"Signature {signature!r} needs input {missing!r} ({wanted[missing]}), which is missing."
+        raise RequestError(f"{told} {hint}")
 
     def _check_rows(self, ids: np.ndarray, columns: _Columns, name: str, signature: str) -> None:
         # Seen as unsigned, a negative id is a huge one: one comparison finds both kinds.
@@ -193,6 +263,18 @@ class _Input(NamedTuple):
     spec: TensorSpec
     dtype: np.dtype[Any] | None  # numpy's; None for a type that cannot be sent.
     columns: _Columns | None
+
+
+class _Plan(NamedTuple):
+    """What there is to do for one signature."""
+
+    inputs: tuple[_Input, ...]
+    batched: tuple[str, ...]  # Inputs of one row a candidate.
+    merged: bool  # Every input and output is: requests may be computed together.
+
+
+def _any_batch(spec: TensorSpec) -> bool:
+    return bool(spec.shape) and spec.shape[0] is None  # type: ignore[index]
 
 
 @dataclass(frozen=True)
