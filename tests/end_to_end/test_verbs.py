@@ -36,7 +36,7 @@ def test_verify_replays_rows_on_every_path(trained: Project) -> None:
 
 
 def test_serve_announces_itself_and_rank_finds_it(trained: Project) -> None:
-    server = trained.start("serve", "serving.port=0")
+    server = trained.start("serve", "serving.port=0", "serving.rest_port=0")
     try:
         known = trained.work / "server.json"
         deadline = time.monotonic() + 60

@@ -28,13 +28,21 @@ def ids(index: FeatureIndex) -> np.ndarray:
     return (draws * index.rows_per_column).astype(np.int32)
 
 
-def refused(connection: Connection, signature: str, inputs: dict, **options) -> tuple[grpc.StatusCode, str]:  # type: ignore[no-untyped-def, type-arg]
+def refused(  # type: ignore[no-untyped-def]
+    server: Server, signature: str, inputs: dict, *, outputs=(), version=None, metadata=(), model="ctr"
+) -> tuple[grpc.StatusCode, str]:
     """The status and the text of an answer that must be a refusal."""
-    with pytest.raises(Exception) as caught:
-        connection.predict(signature, inputs, **options)
-    error = caught.value.__cause__
-    assert isinstance(error, grpc.RpcError)
-    return error.code(), error.details()  # type: ignore[attr-defined]
+    request = prediction_pb2.PredictRequest(output_filter=outputs)
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    if version is not None:
+        request.model_spec.version.value = version
+    for name, value in inputs.items():
+        pack(np.asarray(value), request.inputs[name], name)
+    with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(
+            request.SerializeToString(), timeout=20, metadata=metadata
+        )
+    return caught.value.code(), caught.value.details()  # type: ignore[attr-defined]
 
 
 def test_served_scores_are_those_of_the_keras_model(connection, model, ids) -> None:  # type: ignore[no-untyped-def]
@@ -79,7 +87,7 @@ def test_status_says_available(connection: Connection) -> None:
 
 def test_metadata_describes_every_signature(connection: Connection, index: FeatureIndex) -> None:
     signatures = connection.metadata()
-    assert set(signatures) == {"serving_default", "rank", "named", "fingerprint"}
+    assert set(signatures) == {"serving_default", "rank", "named", "fingerprint", "feature_index"}
     assert signatures["rank"].inputs["user_ids"].shape == (1, index.user_width)
     assert str(signatures["rank"].inputs["item_ids"]) == f"int32 [n, {index.item_width}]"
     assert str(signatures["serving_default"].outputs["ctr"]) == "float32 [n, 1]"
@@ -119,10 +127,11 @@ def test_strings_scalars_and_empty_tensors_go_in_and_out(strings_server: Server)
 
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_wrong_width_names_input_got_and_expected(connection: Connection, index: FeatureIndex) -> None:
-    code, text = refused(connection, "serving_default", {"ids": np.zeros((4, index.width - 1), np.int32)})
+def test_wrong_width_names_input_got_and_expected(server: Server, index: FeatureIndex) -> None:
+    code, text = refused(server, "serving_default", {"ids": np.zeros((4, index.width - 1), np.int32)})
     assert code == INVALID
     assert text == (
         f"Input 'ids' of signature 'serving_default': got int32 [4, {index.width - 1}], "
@@ -130,68 +139,83 @@ def test_wrong_width_names_input_got_and_expected(connection: Connection, index:
     )
 
 
-def test_two_users_in_a_rank_request_are_refused(connection: Connection, index: FeatureIndex) -> None:
+def test_two_users_in_a_rank_request_are_refused(server: Server, index: FeatureIndex) -> None:
     inputs = {
         "user_ids": np.zeros((2, index.user_width), np.int32),
         "item_ids": np.zeros((2, index.item_width), np.int32),
     }
-    code, text = refused(connection, "rank", inputs)
+    code, text = refused(server, "rank", inputs)
     assert code == INVALID
     assert f"'user_ids' of signature 'rank': got int32 [2, {index.user_width}], expected int32 [1, " in text
 
 
-def test_wrong_type_names_both(connection: Connection, ids: np.ndarray) -> None:
-    code, text = refused(connection, "serving_default", {"ids": ids.astype(np.int64)})
+def test_wrong_type_names_both(server: Server, ids: np.ndarray) -> None:
+    code, text = refused(server, "serving_default", {"ids": ids.astype(np.int64)})
     assert code == INVALID
     assert "got int64 [7, 8], expected int32 [n, 8]" in text
 
 
 @pytest.mark.parametrize("bad", [-1, 10**9])
-def test_id_out_of_range_names_field_row_and_bound(connection, index, ids, bad: int) -> None:  # type: ignore[no-untyped-def]
+def test_id_out_of_range_names_field_row_and_bound(server, index, ids, bad: int) -> None:  # type: ignore[no-untyped-def]
     field = index["ad_id"]
     ids[3, field.start] = bad
-    code, text = refused(connection, "serving_default", {"ids": ids})
+    code, text = refused(server, "serving_default", {"ids": ids})
     assert code == INVALID
     assert f"row 3: field 'ad_id' got id {bad}, expected 0 to {len(['missing', 'oov']) + 30 - 1}" in text
     code, text = refused(
-        connection, "rank", {"user_ids": ids[:1, : index.user_width], "item_ids": ids[:, index.user_width :]}
+        server, "rank", {"user_ids": ids[:1, : index.user_width], "item_ids": ids[:, index.user_width :]}
     )
     assert code == INVALID
     assert "field 'ad_id'" in text
     named = {f.name: ids[:, f.columns] if f.length > 1 else ids[:, f.start] for f in index.fields}
-    assert "Input 'ad_id' of signature 'named', row 3" in refused(connection, "named", named)[1]
+    assert "Input 'ad_id' of signature 'named', row 3" in refused(server, "named", named)[1]
 
 
-def test_unknown_names_get_the_nearest_valid_one(connection: Connection, ids: np.ndarray) -> None:
-    code, text = refused(connection, "serving_defualt", {"ids": ids})
-    assert (code, text) == (INVALID, "No signature 'serving_defualt' in version 1. Did you mean 'serving_default'?")
-    code, text = refused(connection, "serving_default", {"idz": ids})
-    assert (code, text) == (INVALID, "Signature 'serving_default' has no input 'idz'. Did you mean 'ids'?")
-    code, text = refused(connection, "serving_default", {"ids": ids}, outputs=["crt"])
-    assert (code, text) == (INVALID, "Signature 'serving_default' has no output 'crt'. Did you mean 'ctr'?")
-    code, text = refused(connection, "serving_default", {})
+def test_unknown_names_get_the_nearest_valid_one(server: Server, ids: np.ndarray) -> None:
+    code, text = refused(server, "serving_defualt", {"ids": ids})
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    assert text == "Serving signature key \"serving_defualt\" not found. Did you mean 'serving_default'?"
+    code, text = refused(server, "serving_default", {"idz": ids})
     assert code == INVALID
-    assert "needs input 'ids' (int32 [n, 8]), which is missing" in text
+    assert text == (
+        "input tensor alias not found in signature: idz. Inputs expected to be in the set {ids}. "
+        "Signature 'serving_default' has no input 'idz'. Did you mean 'ids'?"
+    )
+    code, text = refused(server, "serving_default", {"ids": ids, "idz": ids})
+    assert code == INVALID
+    assert text.startswith(
+        "input size does not match signature: 2!=1 len({ids,idz}) != len({ids}). Sent extra: {idz}. Missing but "
+        "required: {}."
+    )
+    code, text = refused(server, "serving_default", {"ids": ids}, outputs=["crt"])
+    assert code == INVALID
+    assert text.startswith("output tensor alias not found in signature: crt Outputs expected to be in the set {ctr}.")
+    assert text.endswith("Did you mean 'ctr'?")
+    code, text = refused(server, "serving_default", {"ids": ids}, outputs=["ctr", "ctr"])
+    assert (code, text) == (INVALID, "duplicate output tensor alias: ctr. Name each output once.")
+    code, text = refused(server, "serving_default", {})
+    assert code == INVALID
+    assert text.startswith("input size does not match signature: 0!=1 ")
+    assert text.endswith("needs input 'ids' (int32 [n, 8]), which is missing.")
 
 
-def test_unknown_model_and_version_are_not_found(server: Server, connection: Connection, ids: np.ndarray) -> None:
-    code, text = refused(connection, "serving_default", {"ids": ids}, version=9)
-    assert (code, text) == (NOT_FOUND, "Model 'ctr' version 9 is not served here. Served: version 1.")
-    with Connection(server.target, "crt", deadline=20) as other:
-        code, text = refused(other, "serving_default", {"ids": ids})
-    assert (code, text) == (NOT_FOUND, "No model 'crt' is served here. Served: 'ctr'.")
+def test_unknown_model_and_version_are_not_found(server: Server, ids: np.ndarray) -> None:
+    code, text = refused(server, "serving_default", {"ids": ids}, version=9)
+    assert code == NOT_FOUND
+    assert text == "Servable not found for request: Specific(ctr, 9). Versions of 'ctr' served here: 1."
+    code, text = refused(server, "serving_default", {"ids": ids}, model="crt")
+    assert (code, text) == (NOT_FOUND, "Servable not found for request: Latest(crt). Models served here: 'ctr'.")
 
 
-def test_ids_of_another_index_are_refused(connection: Connection, index: FeatureIndex, ids: np.ndarray) -> None:
-    code, text = refused(connection, "serving_default", {"ids": ids}, metadata=[("ctrkit-fingerprint", "f" * 64)])
+def test_ids_of_another_index_are_refused(server: Server, index: FeatureIndex, ids: np.ndarray) -> None:
+    code, text = refused(server, "serving_default", {"ids": ids}, metadata=[("ctrkit-fingerprint", "f" * 64)])
     assert code == grpc.StatusCode.FAILED_PRECONDITION
     assert "made with index ffffffffffff" in text
     assert index.fingerprint[:12] in text
 
 
 def test_what_tensorflow_refuses_keeps_its_status(strings_server: Server) -> None:
-    with Connection(strings_server.target, "words", deadline=20) as connection:
-        code, text = refused(connection, "lookup", {"rows": np.array([[0, 99]], np.int32)})
+    code, text = refused(strings_server, "lookup", {"rows": np.array([[0, 99]], np.int32)}, model="words")
     assert code == INVALID
     assert "= 99 is not in [0, 10)" in text
     assert "\n" not in text
@@ -222,7 +246,7 @@ def test_no_mutation_of_a_request_ends_the_server(server: Server, connection: Co
                 raw[rng.integers(len(raw))] = rng.integers(256)
             cut = rng.integers(len(raw)) if rng.random() < 0.2 else len(raw)
             call = method.future(bytes(raw[:cut]), timeout=20)
-            assert call.code() in (grpc.StatusCode.OK, INVALID, NOT_FOUND), call.details()
+            assert call.code() in (grpc.StatusCode.OK, INVALID, NOT_FOUND, PRECONDITION), call.details()
     assert len(connection.predict("serving_default", {"ids": ids}).outputs["ctr"]) == 7
 
 
@@ -245,7 +269,7 @@ def test_no_shape_ends_the_server(strings_server: Server, shape: tuple[int, ...]
 
 def test_a_method_that_is_not_served_is_unimplemented(server: Server) -> None:
     with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/tensorflow.serving.PredictionService/Classify")(b"", timeout=20)
+        channel.unary_unary("/tensorflow.serving.PredictionService/Guess")(b"", timeout=20)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
 
 
@@ -258,16 +282,17 @@ def test_a_taken_port_is_told(server: Server, export: Path) -> None:
 def test_requests_under_way_finish_when_the_server_stops(export: Path, ids: np.ndarray) -> None:
     server = Server(export).start()
     large = np.repeat(ids, 3000, axis=0)
-    with Connection(server.target, deadline=20) as connection:
-        connection.status()
-        request = prediction_pb2.PredictRequest()
-        request.model_spec.name = "ctr"
-        pack(large, request.inputs["ids"], "ids")
-        future = connection._predict.future(request.SerializeToString(), timeout=20)
-        while not server.host.current.gate.inside and not future.done():  # type: ignore[union-attr]
+    request = prediction_pb2.PredictRequest()
+    request.model_spec.name = "ctr"
+    pack(large, request.inputs["ids"], "ids")
+    with grpc.insecure_channel(server.target) as channel:
+        predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        future = predict.future(request.SerializeToString(), timeout=20)
+        while not server.admission.pending and not future.done():
             time.sleep(0.0005)
         server.stop()
         assert len(prediction_pb2.PredictResponse.FromString(future.result()).outputs["ctr"].float_val) == len(large)
-        with pytest.raises(ServingError, match="No server answers at"):
-            connection.status()
+        with pytest.raises(grpc.RpcError) as caught:
+            predict(request.SerializeToString(), timeout=20)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
     server.stop()

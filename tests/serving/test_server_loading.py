@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
 import time
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
 
@@ -120,8 +120,7 @@ def test_a_missing_manifest_is_refused(copy: Path) -> None:
 
 def test_warmup_requests_are_replayed_before_the_first_answer(counter: Path) -> None:
     write_warmup(counter, [1, 2, 3])
-    # Once when loaded, then once in each of two threads that answer; then comes this test's own call.
-    for warmup, expected in ((True, 3 * (1 + 2) + 1), (False, 1)):
+    for warmup, expected in ((True, 3 + 1), (False, 1)):  # The last is this test's own call.
         options = ServingOptions(require_index=False, warmup=warmup, workers=2)
         with Server(counter, options) as server, Connection(server.target) as connection:
             answer = connection.predict("serving_default", {"work": np.int32(0)}, deadline=20)
@@ -135,23 +134,26 @@ def test_a_model_is_announced_only_when_it_is_warm(counter: Path) -> None:
     starting.start()
     while server._port is None:
         time.sleep(0.005)
+    seen: list[str] = []
+    refusals, answered = set(), 0
     with Connection(server.target, deadline=20) as connection:
-        seen = []
         while not seen or seen[-1] != "AVAILABLE":
-            states = connection.status() if server.host.states() else []
-            seen += [one.state for one in states]
-            if seen and seen[-1] == "LOADING" and seen.count("LOADING") == 1:
-                with pytest.raises(
-                    ServingError, match="UNAVAILABLE: Model 'ctr' is still loading; try again"
-                ) as caught:
-                    connection.predict("serving_default", {"work": np.int32(0)})
-                assert caught.value.__cause__.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[union-attr]
+            with contextlib.suppress(ServingError):  # Nothing was seen yet.
+                seen += [one.state for one in connection.status()]
+            if seen and seen[-1] == "LOADING":
+                try:
+                    connection.predict("serving_default", {"work": np.int32(0)}, deadline=0.2)
+                    answered += 1  # It became available meanwhile.
+                except ServingError as error:
+                    refusals.add(str(error))
             time.sleep(0.01)
         assert "LOADING" in seen
-        assert int(connection.predict("serving_default", {"work": np.int32(0)}).outputs["calls"]) == 1 + 2 + 1
+        assert any("UNAVAILABLE: Model 'ctr' is still loading; try again" in text for text in refusals)
+        assert int(connection.predict("serving_default", {"work": np.int32(0)}).outputs["calls"]) == 1 + answered + 1
     starting.join()
     server.stop()
-    assert [(one.version, one.state) for one in server.host.states()] == [(1, prediction_pb2.ModelVersionStatus.END)]
+    (state,) = server.models.states("ctr")
+    assert (state.version, state.state) == (1, prediction_pb2.ModelVersionStatus.END)
 
 
 def test_the_exports_own_warmup_covers_buckets_and_signatures(export: Path) -> None:

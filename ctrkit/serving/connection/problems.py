@@ -20,6 +20,8 @@ def explained(code: grpc.StatusCode | None, details: str, target: str, seconds: 
         return RequestError(f"{target} refused the request: {details}")
     if code is grpc.StatusCode.FAILED_PRECONDITION and details.startswith(OTHER_INDEX):
         return IndexMismatchError(f"{target} refused the request: {details}")
+    if code is grpc.StatusCode.FAILED_PRECONDITION:  # No such signature, as TensorFlow Serving says it.
+        return RequestError(f"{target} refused the request: {details}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ServingError(
             f"{target} did not answer within {seconds:g} s. Is it overloaded, or no model server? Allow more "
