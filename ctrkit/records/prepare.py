@@ -95,7 +95,7 @@ class Prepared:
 
     @cached_property
     def index(self) -> FeatureIndex:
-        """Read from the disk at each use."""
+        """Read from the disk on first use."""
         return FeatureIndex.load(self.work_dir / INDEX)
 
     @cached_property
