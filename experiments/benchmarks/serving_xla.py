@@ -86,12 +86,15 @@ def main() -> None:
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     panels = {
-        f"{size:,} candidates": {name: _gain(by["rank"][str(size)]) for name, by in found.items()} for size in rows
+        f"{size:,} candidate{'s' if size > 1 else ''}": {
+            name: _gain(by["rank"][str(size)]) for name, by in found.items()
+        }
+        for size in rows
     }
     draw_bars(
         options.plot,
         panels,
-        headline=f"XLA against TensorFlow's own kernels, signature rank (blue: worth it, {WORTH:g} and more)",
+        headline=f"Does XLA pay? Signature rank; blue: yes, from {WORTH:g} times",
         unit="times as fast (CPU time)",
         digits=2,
         stands_out=lambda gain: gain >= WORTH,
