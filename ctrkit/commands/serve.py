@@ -24,6 +24,7 @@ _OF_RANK = ("target", "request", "ads")
 def run(config: DictConfig) -> None:
     """Serve the run's latest export, or the models of a file, until Ctrl-C or SIGTERM."""
     from ctrkit.serving import Server
+    from ctrkit.serving.fleet import Fleet
 
     options = serving_options(config.serving)
     run_dir = find_run(config)
@@ -35,17 +36,18 @@ def run(config: DictConfig) -> None:
         say(f"run {run_dir.name}, version {exported.name}: loading and warming")
     else:
         say(f"models of {options.model_config_file}: loading and warming")
-    with Server(exported.parent if options.model_config_file is None else None, options) as server:
+    kind: type[Server | Fleet] = Server if options.processes == 1 else Fleet
+    with kind(exported.parent if options.model_config_file is None else None, options) as server:
         known = work_dir(config) / SERVER_FILE
         write_json(
             known,
             {"target": server.target, "run": run_dir.name, "exported": str(exported.resolve()), "pid": os.getpid()},
         )
-        names = ", ".join(server.models.names)
+        names = ", ".join(server.models.names) if isinstance(server, Server) else f"{options.processes} processes"
         say(f"serving {names} on {server.target} (gRPC, TensorFlow Serving's protocol); Ctrl-C ends it")
         if server.rest_target is not None:
             scheme = "http" if options.tls is None else "https"
-            say(f"REST at {scheme}://{server.rest_target}/v1/models/{server.models.names[0]}, metrics beside it")
+            say(f"REST at {scheme}://{server.rest_target}/v1/models/NAME, metrics beside it")
         say(f"in another terminal: ctrkit rank {hint(config)}")
         try:
             stop.wait()

@@ -45,6 +45,7 @@ class Handlers(grpc.GenericRpcHandler):
         self, models: ServedModels, admission: Admission, health: Health, metrics: Metrics, *, receive_timeout: float
     ) -> None:
         self._models, self._admission, self._health, self._metrics = models, admission, health, metrics
+        self.on_reload: Callable[[bytes], None] | None = None  # Told of each reload that was carried out.
         self._arrivals = Arrivals(receive_timeout)
         self._problems = Problems(LOG)
         self._control = futures.ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="ctrkit-control")
@@ -99,6 +100,8 @@ class Handlers(grpc.GenericRpcHandler):
         request = model_server_config_pb2.ReloadConfigRequest.FromString(raw)
         answer: bytes = reload(self._models, request).SerializeToString()
         self._health.changed()
+        if self.on_reload is not None:
+            self.on_reload(raw)
         return answer
 
     def _check(self, raw: bytes, call: Call) -> bytes:

@@ -89,6 +89,7 @@ class ServingOptions:
     require_index: bool = True  # Refuse a SavedModel that does not carry the feature index it was trained with.
     warmup: bool = True  # Replay the model's warmup requests before it is announced as available.
     grace: float = 5.0  # Seconds that requests under way get to finish when the server stops.
+    fleet: Path | None = None  # Shared by the processes behind one port; `Fleet` sets it, nobody else.
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -102,7 +103,7 @@ class ServingOptions:
             _check_above("poll_every", self.poll_every, 0, "seconds, or null for never")
         if self.rest is not None and self.rest.port == self.port != 0:
             raise ConfigError(f"`rest.port` and `port` are both {self.port}; HTTP and gRPC need a port each.")
-        for name in ("model_config_file", "batching_parameters_file"):
+        for name in ("model_config_file", "batching_parameters_file", "fleet"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         object.__setattr__(self, "labels", dict(self.labels))

@@ -19,13 +19,18 @@ import grpc
 from ctrkit.errors import CtrkitError, ServingError
 from ctrkit.serving.admission import Admission
 from ctrkit.serving.arguments import Arguments
+from ctrkit.serving.batching import BatchingOptions
 from ctrkit.serving.configured import models_config
+from ctrkit.serving.fleet.fleet import Fleet
+from ctrkit.serving.fleet.member import Member
 from ctrkit.serving.handlers import Handlers
 from ctrkit.serving.health import Health
 from ctrkit.serving.methods.compute import WARMUP
+from ctrkit.serving.methods.status import reload
 from ctrkit.serving.metrics import Metrics
 from ctrkit.serving.models import ServedModels, VersionLoader, VersionState
 from ctrkit.serving.options import ServingOptions
+from ctrkit.serving.protos import model_server_config_pb2
 from ctrkit.serving.tls import server_credentials
 
 LOG = logging.getLogger(__name__)
@@ -50,20 +55,31 @@ class Server:
         """
         self.options = options = dataclasses.replace(ServingOptions() if options is None else options, **overrides)
         self.metrics = Metrics()
+        file = options.batching_parameters_file
+        batching = None if file is None else BatchingOptions.read(file)
         self.models = ServedModels(
             models_config(model_base_path, options),
-            VersionLoader(answers=WARMUP, require_index=options.require_index, warmup=options.warmup),
+            VersionLoader(
+                answers=WARMUP,
+                require_index=options.require_index,
+                warmup=options.warmup,
+                load_options={"batching": batching},
+                on_batch=self.metrics.batch,
+            ),
             poll_every=options.poll_every,
             on_change=self._version_changed,
             same_index=options.same_index,
             allow_unavailable_labels=options.allow_unavailable_labels,
         )
         self.health = Health(self.models)
-        self.admission = Admission(options.workers, options.max_queue)
+        # With batching, requests wait inside for others to join them; threads of the batches are the workers then.
+        waiting = 0 if batching is not None else options.max_queue
+        self.admission = Admission(options.workers + options.max_queue - waiting, waiting)
         self._handlers: Handlers | None = None
         self._grpc: grpc.Server | None = None
         self._rest: Any = None  # A RestListener, imported when asked for.
         self._port: int | None = None
+        self._member: Member | None = None
 
     @property
     def target(self) -> str:
@@ -92,8 +108,13 @@ class Server:
         if self._grpc is not None:
             raise ServingError(f"The server is running already at {self.target}.")
         try:
-            self._listen()
+            fleet = self.options.fleet
+            if fleet is None:  # A port that others answer at is taken when this one can answer too.
+                self._listen()
             self.models.start()
+            if fleet is not None:
+                self._member = Member(fleet, self._reload)
+                self._listen()
         except BaseException:
             self.stop()
             raise
@@ -113,6 +134,9 @@ class Server:
         if self._handlers is not None:
             self._handlers.close()
             self._handlers = None
+        if self._member is not None:
+            self._member.close()
+            self._member = None
         self.admission.shutdown()
         self.models.close()
 
@@ -138,13 +162,16 @@ class Server:
         self._handlers = Handlers(
             self.models, self.admission, self.health, self.metrics, receive_timeout=limits.receive_timeout
         )
+        if self._member is not None:
+            self._handlers.on_reload = self._member.told
         server = grpc.server(
             self.admission,
             handlers=[self._handlers],
             options=[
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", limits.max_answer_bytes),
-                ("grpc.so_reuseport", 0),  # Otherwise two servers share a port without anybody noticing.
+                # Otherwise two servers share a port without anybody noticing; the parent of a fleet looked already.
+                ("grpc.so_reuseport", int(options.fleet is not None)),
             ],
         )
         address = f"{options.host}:{options.port}"
@@ -165,10 +192,15 @@ class Server:
             from ctrkit.serving.rest.listener import RestListener
 
             app = RestApp(self.models, self.admission, self.metrics, options.rest)
-            self._rest = RestListener(app, options.host, options.rest, options.tls, options.grace)
+            shared = options.fleet is not None
+            self._rest = RestListener(app, options.host, options.rest, options.tls, options.grace, shared=shared)
             self._rest.start()
         server.start()
         self._grpc, self._port = server, port
+
+    def _reload(self, request: bytes) -> None:
+        reload(self.models, model_server_config_pb2.ReloadConfigRequest.FromString(request))
+        self.health.changed()
 
     def _version_changed(self, model: str, state: VersionState) -> None:
         self.metrics.version(model, state)
@@ -187,8 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = Arguments.parse(arguments)
         if given.until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_input, args=[stop], daemon=True).start()
-        with Server(given.path, given.options) as server:
-            for name in server.models.names:
+        kind: type[Server | Fleet] = Server if given.options.processes == 1 else Fleet
+        with kind(given.path, given.options) as server:
+            for name in server.models.names if isinstance(server, Server) else [f"{given.options.processes} processes"]:
                 LOG.info("%s answers at %s", name, server.target)
             if server.rest_target is not None:
                 LOG.info("HTTP at %s", server.rest_target)

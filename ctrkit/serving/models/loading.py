@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -36,11 +37,15 @@ class VersionLoader:
     require_index: bool = True
     warmup: bool = True
     load_options: Mapping[str, Any] = field(default_factory=dict)  # More keywords of `Servable.load`.
+    on_batch: Callable[[str, int, int], None] | None = None  # (model, rows, rows with padding) of each merged run.
 
     def __call__(self, path: Path, version: int, name: str) -> Servable:
         """Raises `ServingError` or `ArtifactError`; nothing stays loaded then."""
         _check_variables(path)
-        servable = Servable.load(path, version, require_index=self.require_index, **self.load_options)
+        on_batch = None if self.on_batch is None else functools.partial(self.on_batch, name)
+        servable = Servable.load(
+            path, version, require_index=self.require_index, on_batch=on_batch, **self.load_options
+        )
         try:
             if self.warmup:
                 replay(servable, path, name, self.answers)

@@ -71,9 +71,18 @@ class _Connection(HttpToolsProtocol):
 class RestListener:
     """Listen at a port for as long as it is open."""
 
-    def __init__(self, app: RestApp, host: str, options: RestOptions, tls: TlsOptions | None, grace: float) -> None:
+    def __init__(
+        self,
+        app: RestApp,
+        host: str,
+        options: RestOptions,
+        tls: TlsOptions | None,
+        grace: float,
+        *,
+        shared: bool = False,  # With the other processes of a fleet.
+    ) -> None:
         """Take the port. Raises `ServingError` when it cannot be had."""
-        self._socket = _listen(host, options.port)
+        self._socket = _listen(host, options.port, shared=shared)
         self.port: int = self._socket.getsockname()[1]
         self._app = app
         secured: dict[str, Any] = {}
@@ -128,11 +137,13 @@ class RestListener:
             self._ended.set()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Of TCP by name: asyncio sends answers at once only over sockets that say so.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((host.strip("[]"), port))
     except OSError as error:
