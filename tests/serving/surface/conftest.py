@@ -1,4 +1,4 @@
-"""A SavedModel that ctrkit did not export, with signatures of every kind, and servers over it in processes of their own."""
+"""A SavedModel that ctrkit did not export, with signatures of every kind, and servers in processes of their own."""
 
 from __future__ import annotations
 

@@ -283,8 +283,7 @@ def test_slow_clients_are_sent_away_while_others_are_answered(ctr_server, ask) -
 
 def test_endless_headers_end_the_connection(ctr_server, ask) -> None:  # type: ignore[no-untyped-def]
     host, _, port = ctr_server.rest_target.rpartition(":")
+    endless = b"GET /v1/models/ctr HTTP/1.1\r\n" + (b"X-More: " + b"x" * 1000 + b"\r\n") * 10_000
     with socket.create_connection((host, int(port)), timeout=20) as one, pytest.raises(OSError):
-        one.sendall(b"GET /v1/models/ctr HTTP/1.1\r\n")
-        for _ in range(10_000):
-            one.sendall(b"X-More: " + b"x" * 1000 + b"\r\n")
+        one.sendall(endless)
     assert ask(ctr_server, "/v1/models/ctr")[0] == 200
