@@ -51,7 +51,8 @@ class TrainingSession:
         def wrapped(optimizer: Any) -> Any:
             if not job.is_synchronous:
                 return optimizer
-            return SynchronousOptimizer(optimizer, share.aggregated, job.task.workers, job.task.worker)
+            task = job.task
+            return SynchronousOptimizer(optimizer, share.aggregated, task.workers, task.worker, client.generation)
 
         starter = _SynchronousStart(is_chief=job.task.role == CHIEF)
 

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partialmethod
 from typing import Any, TypeAlias
 from unittest import mock
 
@@ -14,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.ops import data_flow_ops
 
 _COLLECTION = "ctrkit/synchronous"
+_OWN = ("aggregated", "workers", "worker", "generation")  # Of the optimizer's configuration, beside that of `inner`.
 _SENDING = ("AccumulatorApplyGradient", "SparseAccumulatorApplyGradient", "ResourceAccumulatorApplyGradient")
 _log = logging.getLogger(__name__)
 Legacy: TypeAlias = tf.keras.optimizers.legacy.Optimizer
@@ -32,15 +32,24 @@ class SynchronousOptimizer(Legacy):
         aggregated: gradients in an update.
         workers: that send gradients; those beyond `aggregated` are backups.
         worker: which of them this one is.
+        generation: that of the dispatch. What parameter servers keep between steps goes by it, so that gradients sent
+            before a return to a checkpoint count in no update after it, whenever they arrive.
     """
 
     _HAS_AGGREGATE_GRAD = True
 
     def __init__(
-        self, inner: Legacy, aggregated: int, workers: int, worker: int = 0, name: str = "SynchronousOptimizer"
+        self,
+        inner: Legacy,
+        aggregated: int,
+        workers: int,
+        worker: int = 0,
+        generation: int = 0,
+        name: str = "SynchronousOptimizer",
     ) -> None:
         super().__init__(name)
-        self.inner, self.aggregated, self.workers, self.worker = inner, aggregated, workers, worker
+        self.inner, self.aggregated, self.workers = inner, aggregated, workers
+        self.worker, self.generation = worker, generation
         self._track_trackable(inner, "inner")
 
     @property
@@ -72,23 +81,29 @@ class SynchronousOptimizer(Legacy):
             pairs = [(_scaled(gradient, 1 / self.aggregated), variable) for gradient, variable in pairs]
         replicas = _SyncReplicas(_Version1(self.inner), self.aggregated, total_num_replicas=self.workers)
         replicas.leave_out_tokens()
-        with _sums():
+        with _sums(self.generation):
             replicas.apply_gradients(pairs, global_step=step)
-        synchronous = Synchronous(replicas, step, worker=self.worker, workers=self.workers, aggregated=self.aggregated)
+        synchronous = Synchronous(
+            replicas,
+            step,
+            worker=self.worker,
+            workers=self.workers,
+            aggregated=self.aggregated,
+            generation=self.generation,
+        )
         tf.compat.v1.add_to_collection(_COLLECTION, synchronous)
         return synchronous.ended
 
     def get_config(self) -> dict[str, Any]:
         inner = {"class_name": tf.keras.utils.get_registered_name(type(self.inner)), "config": self.inner.get_config()}
-        own = {"aggregated": self.aggregated, "workers": self.workers, "worker": self.worker}
-        return {**super().get_config(), "inner": inner, **own}
+        return {**super().get_config(), "inner": inner, **{name: getattr(self, name) for name in _OWN}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> SynchronousOptimizer:
         inner = config["inner"]
         known = tf.keras.utils.get_registered_object(inner["class_name"], custom_objects)
         kind = known if known is not None else getattr(tf.keras.optimizers.legacy, inner["class_name"])
-        own = {key: config[key] for key in ("aggregated", "workers", "worker", "name")}
+        own = {key: config[key] for key in (*_OWN, "name")}
         return cls(kind.from_config(inner["config"]), **own)
 
 
@@ -102,7 +117,7 @@ class Synchronous:
     """
 
     def __init__(
-        self, replicas: _SyncReplicas, step: tf.Variable, *, worker: int, workers: int, aggregated: int
+        self, replicas: _SyncReplicas, step: tf.Variable, *, worker: int, workers: int, aggregated: int, generation: int
     ) -> None:
         v1 = tf.compat.v1
         self._replicas = replicas
@@ -111,10 +126,12 @@ class Synchronous:
         (update,) = replicas.get_chief_queue_runner().enqueue_ops
         with tf.device(step.device):
             marks = v1.ConditionalAccumulator(
-                tf.float32, shape=[workers], shared_name=f"{_COLLECTION}/marks", reduction_type="SUM"
+                tf.float32, shape=[workers], shared_name=_shared("marks", generation), reduction_type="SUM"
             )
             answers = [
-                v1.FIFOQueue(-1, [tf.int64, tf.bool], shapes=[(), ()], shared_name=f"{_COLLECTION}/answers/{number}")
+                v1.FIFOQueue(
+                    -1, [tf.int64, tf.bool], shapes=[(), ()], shared_name=_shared(f"answers/{number}", generation)
+                )
                 for number in range(workers)
             ]
             with tf.control_dependencies(sent):
@@ -192,13 +209,27 @@ class _Version1(tf.compat.v1.train.Optimizer):
 
 
 @contextmanager
-def _sums() -> Iterator[None]:
+def _sums(generation: int) -> Iterator[None]:
     """Add gradients up, which are scaled beforehand: TensorFlow's mean of sparse ones divides each row by the number of
-    workers that touched it, so that rare values would learn faster than on one machine."""
+    workers that touched it, so that rare values would learn faster than on one machine.
+
+    And shares the accumulators among the sessions of one `generation` alone.
+    """
     with ExitStack() as stack:
         for kind in (data_flow_ops.ConditionalAccumulator, data_flow_ops.SparseConditionalAccumulator):
-            stack.enter_context(mock.patch.object(kind, "__init__", partialmethod(kind.__init__, reduction_type="SUM")))
+            stack.enter_context(mock.patch.object(kind, "__init__", _summing(kind.__init__, generation)))
         yield
+
+
+def _summing(make: Callable[..., None], generation: int) -> Callable[..., None]:
+    def summing(accumulator: Any, *args: Any, shared_name: str, **more: Any) -> None:
+        make(accumulator, *args, shared_name=_shared(shared_name, generation), reduction_type="SUM", **more)
+
+    return summing
+
+
+def _shared(name: str, generation: int) -> str:
+    return f"{_COLLECTION}/{generation}/{name}"
 
 
 def _tensor(gradient: Any) -> tf.Tensor:
