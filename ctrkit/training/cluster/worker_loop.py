@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ctrkit.training.cluster.dispatch.client import DispatchClient
-from ctrkit.training.cluster.dispatch.decisions import GO, STOP
+from ctrkit.training.cluster.dispatch.questions import GO, STOP
 from ctrkit.training.cluster.synchronous import Synchronous
 from ctrkit.training.estimator import TrainingGraph
 

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from ctrkit.errors import IndexMismatchError, TrainingError
 from ctrkit.training.cluster.dispatch.calls import RemoteCalls, TrainingOver
-from ctrkit.training.cluster.dispatch.decisions import AGAIN, DONE, REPLACED, STOP, WAIT, Dispatch
+from ctrkit.training.cluster.dispatch.decisions import Dispatch
 from ctrkit.training.cluster.dispatch.ledger import Lease
 from ctrkit.training.cluster.dispatch.process_identity import Process
+from ctrkit.training.cluster.dispatch.questions import AGAIN, DONE, REPLACED, STOP, WAIT
 from ctrkit.training.cluster.ending import End
 
 GIVE_UP = 300.0  # Seconds without an answer until a role ends with an error: time for a chief to be started again.
@@ -65,7 +66,7 @@ class LocalCalls:
         self, name: str, arguments: dict[str, Any], *, seconds: float, give_up: float | None = None
     ) -> dict[str, Any]:
         """Ask."""
-        answer: dict[str, Any] = getattr(self._dispatch, name)(**arguments)
+        answer: dict[str, Any] = getattr(self._dispatch.questions, name)(**arguments)
         return answer
 
     def close(self) -> None:
@@ -304,7 +305,7 @@ class DispatchClient:
                 return self.end
 
     def status(self, *, give_up: float | None = None) -> dict[str, Any]:
-        """Everything for a screen; see `Dispatch.status`. Once the chief is gone: `{"end": …}` alone."""
+        """Everything for a screen; see `Questions.status`. Once the chief is gone: `{"end": …}` alone."""
         try:
             return self._calls.call("status", {}, seconds=ANSWER, give_up=give_up)
         except TrainingOver as over:

@@ -112,7 +112,7 @@ class _Handler(grpc.GenericRpcHandler):
     def __init__(self, dispatch: Dispatch, service: str) -> None:
         self._service = service
         self._handlers = {
-            SERVICE + name: grpc.unary_unary_rpc_method_handler(self._behaviour(getattr(dispatch, name)))
+            SERVICE + name: grpc.unary_unary_rpc_method_handler(self._behaviour(getattr(dispatch.questions, name)))
             for name in METHODS
         }
 

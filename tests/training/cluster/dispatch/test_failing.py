@@ -34,12 +34,12 @@ def test_only_workers_that_are_lost_for_so_long_are_called_gone() -> None:
     dispatch.set_ready(0)
     for role, index in (("worker", 0), ("evaluator", 0)):
         DispatchClient.local(dispatch, role, index).join()
-    member = dispatch._roster.find("worker", 0)
+    member = dispatch._state.roster.find("worker", 0)
     assert member is not None
     assert dispatch.lost_longer_than(0.0) == []  # Heard of just now.
-    for each in dispatch._roster:
+    for each in dispatch._state.roster:
         each.process = None  # No process of this machine that could be seen to live.
         each.heard -= 10
-    dispatch._roster._looked -= 10
+    dispatch._state.roster._looked -= 10
     assert dispatch.lost_longer_than(5.0) == ["worker-0"]
     assert dispatch.lost_longer_than(60.0) == []
