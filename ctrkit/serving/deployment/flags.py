@@ -37,7 +37,7 @@ def flags_of(model: DeployedModel, options: DeploymentOptions) -> list[Setting]:
         Setting(
             "model_config_file_poll_wait_seconds",
             str(options.config_poll_seconds),
-            "A changed models.config takes effect without a restart; 0, the default, reads it once.",
+            "A changed models.config takes effect without a restart; with 0, the default, it is read once.",
         ),
         Setting("monitoring_config_file", f"{config}/{paths.MONITORING_FILE}", "Prometheus metrics."),
         Setting(

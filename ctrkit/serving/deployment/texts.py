@@ -26,9 +26,10 @@ def models_config(model: DeployedModel, options: DeploymentOptions) -> str:
         config.version_labels.update(options.versions_by_label)
     else:
         config.model_version_policy.latest.num_versions = options.latest
+    again = f"reads this again every {options.config_poll_seconds} s, which undoes what ReloadConfig calls did"
     head = [
-        "Which versions tensorflow_model_server serves; it reads this again every "
-        f"{options.config_poll_seconds} s, which undoes what ReloadConfig calls did.",
+        "Which versions are served; tensorflow_model_server "
+        f"{again if options.config_poll_seconds else 'reads this when it starts'}.",
         "The new version is loaded and warmed before the old one goes: the memory must hold both.",
     ]
     if options.labels:

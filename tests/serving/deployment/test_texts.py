@@ -94,6 +94,11 @@ def test_a_store_in_the_cloud_is_the_base_path() -> None:
     assert model_config(files(store="gs://bucket/models/")["models.config"]).base_path == "gs://bucket/models/wide_deep"
 
 
+def test_the_head_says_how_often_the_file_is_read() -> None:
+    assert "reads this again every 7 s" in files(config_poll_seconds=7)["models.config"]
+    assert "reads this when it starts." in files(config_poll_seconds=0)["models.config"]
+
+
 def test_the_embedded_server_reads_the_same_models_config() -> None:
     (model,) = ModelsConfig.parse(files(labels={"stable": 3})["models.config"]).models
     assert (model.name, str(model.base_path), model.labels) == ("wide_deep", "/models/wide_deep", {"stable": 3})
