@@ -59,15 +59,19 @@ def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_folder_that_cannot_be_written_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with Client(server.target, deadline=20, index_cache=tmp_path / "file") as client:
-        with pytest.raises(ArtifactError, match=r"Cannot keep the index of model 'ctr' at .*index_cache=FOLDER"):
-            client.rank(USER, CONTEXT, ADS)
+    with (
+        Client(server.target, deadline=20, index_cache=tmp_path / "file") as client,
+        pytest.raises(ArtifactError, match=r"Cannot keep the index of model 'ctr' at .*index_cache=FOLDER"),
+    ):
+        client.rank(USER, CONTEXT, ADS)
 
 
 def test_a_model_without_its_index_says_so(bare_server: Server, index: FeatureIndex, tmp_path: Path) -> None:
-    with Client(bare_server.target, deadline=20, index_cache=tmp_path) as client:
-        with pytest.raises(ServingError, match=r"does not carry its feature index.*index=PATH_OF_THE_EXPORT"):
-            client.rank(USER, CONTEXT, ADS)
+    with (
+        Client(bare_server.target, deadline=20, index_cache=tmp_path) as client,
+        pytest.raises(ServingError, match=r"does not carry its feature index.*index=PATH_OF_THE_EXPORT"),
+    ):
+        client.rank(USER, CONTEXT, ADS)
     with Client(bare_server.target, index=index, deadline=20) as client:
         assert len(client.rank(USER, CONTEXT, ADS)) == len(ADS)
 
