@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +14,11 @@ SCRIPT = r"""
 import sys
 import grpc, numpy as np, tensorflow as tf
 from google.protobuf import any_pb2
-from tensorflow_serving.apis import (get_model_metadata_pb2, get_model_status_pb2, model_service_pb2_grpc, predict_pb2,
-                                     prediction_service_pb2_grpc)
+from tensorflow_serving.apis import (classification_pb2, get_model_metadata_pb2, get_model_status_pb2, inference_pb2,
+                                     model_management_pb2, model_service_pb2_grpc, predict_pb2,
+                                     prediction_service_pb2_grpc, regression_pb2)
 
-target, width = sys.argv[1], int(sys.argv[2])
+target, width, base = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 channel = grpc.insecure_channel(target)
 predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 models = model_service_pb2_grpc.ModelServiceStub(channel)
@@ -62,6 +64,70 @@ except grpc.RpcError as error:
 else:
     raise AssertionError("a request of the wrong width was answered")
 
+def example(**features):
+    lists = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=ids)) for name, ids in features.items()}
+    return tf.train.Example(features=tf.train.Features(feature=lists))
+
+context = example(user_id=[1], history=[1, 1, 1], hour=[1])
+ad = example(ad_id=[1], price=[1], user_x_ad=[1])
+classify = classification_pb2.ClassificationRequest()
+classify.model_spec.name = "ctr"
+classify.input.example_list_with_context.context.CopyFrom(context)
+classify.input.example_list_with_context.examples.extend([ad, ad])
+response = predictions.Classify(classify, timeout=20)
+assert response.model_spec.version.value == 1 and response.model_spec.signature_name == "named"
+for row in response.result.classifications:
+    no, yes = row.classes
+    assert (no.label, yes.label) == ("0", "1")
+    assert abs(yes.score - answers[0][0, 0]) < 1e-6 and abs(no.score + yes.score - 1) < 1e-6
+
+both = example(user_id=[1], history=[1, 1, 1], hour=[1], ad_id=[1], price=[1], user_x_ad=[1])
+regress = regression_pb2.RegressionRequest()
+regress.model_spec.name = "ctr"
+regress.input.example_list.examples.extend([both])
+(value,) = predictions.Regress(regress, timeout=20).result.regressions
+assert abs(value.value - answers[0][0, 0]) < 1e-6
+
+several = inference_pb2.MultiInferenceRequest(input=regress.input)
+for method in ("classify", "regress"):
+    task = several.tasks.add(method_name="tensorflow/serving/" + method)
+    task.model_spec.name = "ctr"
+first, second = predictions.MultiInference(several, timeout=20).results
+assert abs(first.classification_result.classifications[0].classes[1].score - value.value) < 1e-6
+assert second.regression_result.regressions[0].value == value.value
+
+reload = model_management_pb2.ReloadConfigRequest()
+config = reload.config.model_config_list.config.add(name="ctr", base_path=base, model_platform="tensorflow")
+config.version_labels["stable"] = 1
+assert models.HandleReloadConfigRequest(reload, timeout=60).status.error_code == 0
+labelled = predict_pb2.PredictRequest()
+labelled.model_spec.name = "ctr"
+labelled.model_spec.version_label = "stable"
+labelled.inputs["ids"].CopyFrom(packed)
+assert predictions.Predict(labelled, timeout=20).model_spec.version.value == 1
+for wrong, code, words in (
+    ({"version_label": "canary"}, "INVALID_ARGUMENT", "Unrecognized servable version label: canary"),
+    ({"name": "crt"}, "NOT_FOUND", "Servable not found for request: Latest(crt)"),
+    ({"signature_name": "rnak"}, "FAILED_PRECONDITION", 'Serving signature key "rnak" not found.'),
+):
+    bad = predict_pb2.PredictRequest()
+    bad.CopyFrom(labelled)
+    bad.model_spec.ClearField("version_label")
+    for name, text in wrong.items():
+        setattr(bad.model_spec, name, text)
+    try:
+        predictions.Predict(bad, timeout=20)
+    except grpc.RpcError as error:
+        assert error.code().name == code and error.details().startswith(words), error
+    else:
+        raise AssertionError(words)
+try:
+    models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=20)
+except grpc.RpcError as error:
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT and "ModelConfigList" in error.details()
+else:
+    raise AssertionError("an empty configuration was taken")
+
 request = predict_pb2.PredictRequest()
 request.model_spec.name = "ctr"
 request.model_spec.signature_name = "fingerprint"
@@ -70,9 +136,12 @@ print(*[float(score) for score in answers[0].ravel()])
 """
 
 
-def test_official_stubs_read_scores_states_and_metadata(server: Server, index, model) -> None:  # type: ignore[no-untyped-def]
+def test_official_stubs_get_what_they_ask_for(server: Server, export: Path, index, model) -> None:  # type: ignore[no-untyped-def]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, server.target, str(index.width)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SCRIPT, server.target, str(index.width), str(export.parent)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     fingerprint, scores = done.stdout.splitlines()[-2:]
