@@ -64,6 +64,7 @@ def serving_options(serving: DictConfig) -> ServingOptions:
     for name in _OF_RANK:
         given.pop(name, None)
     given["name"] = str(given.pop("model"))
+    given["labels"] = {} if given["labels"] is None else given["labels"]
     rest_port = given.pop("rest_port")
     given["rest"] = None if rest_port is None else {"port": rest_port}
     given["limits"] = {"max_queue": given.pop("max_queue")}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import contextlib
+import os
 import threading
 
 import grpc
@@ -132,6 +131,8 @@ class Metrics:
     def _forget(self, model: str, version: int) -> None:
         """Drop what is told of a version: a server that runs for months sees thousands."""
         del self._ended[model, version]
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            return  # Files that processes share are never shortened.
         for name, number in State.items():
             if number:
                 self._state.remove(model, version, name)

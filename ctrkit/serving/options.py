@@ -147,7 +147,13 @@ def _build(cls: type, given: Any, prefix: str) -> Any:
         choices = typing.get_args(hints[name]) if isinstance(hints[name], types.UnionType) else (hints[name],)
         nested = next((choice for choice in choices if dataclasses.is_dataclass(choice)), None)
         values[name] = value if nested is None or value is None else _build(nested, value, f"{prefix}{name}.")  # type: ignore[arg-type]
-    return cls(**values)
+    for one in dataclasses.fields(cls):
+        if one.name not in values and one.default is one.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"`{prefix}{one.name}` is missing beside {', '.join(map(repr, values))}.")
+    try:
+        return cls(**values)
+    except TypeError as error:  # A text where a number belongs.
+        raise ConfigError(f"The options {given} do not fit: {error}.") from error
 
 
 def _check_port(name: str, port: int) -> None:
