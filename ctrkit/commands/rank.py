@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,15 +35,16 @@ def run(config: DictConfig) -> None:
     """Rank and print the best."""
     from ctrkit.serving import Client
 
-    target, exported = _server(config)
+    targets, exported = _server(config)
     index = FeatureIndex.load(exported / "assets" / "feature_index")
     request = _request(config, run_config(exported.parents[1]), index.schema)
-    with Client(target, index=index, model=str(config.serving.model)) as client:
-        start = time.perf_counter()
-        scores = client.rank(request.user, request.context, request.ads)
-        first = time.perf_counter() - start
-    say(f"{len(scores)} ads ranked by {target} in {first * 1e3:.1f} ms (connecting included)")
-    show(request, scores)
+    with Client(targets, index=index, model=str(config.serving.model)) as client:
+        ranking = client.ranking(request.user, request.context, request.ads)
+    say(
+        f"{len(ranking)} ads ranked by {', '.join(ranking.targets)}, version {ranking.version}, in "
+        f"{ranking.seconds * 1e3:.1f} ms (connecting included)"
+    )
+    show(request, ranking.scores)
 
 
 def show(request: Request, scores: np.ndarray) -> None:
@@ -59,11 +59,12 @@ def _short(values: dict[str, Any]) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def _server(config: DictConfig) -> tuple[str, Path]:
-    """The server's address and the SavedModel whose index it serves."""
-    known = work_dir(config) / SERVER_FILE
-    if config.serving.target is not None:
-        return str(config.serving.target), latest_export(find_run(config))
+def _server(config: DictConfig) -> tuple[list[str], Path]:
+    """The servers' addresses and the SavedModel whose index they serve."""
+    known, named = work_dir(config) / SERVER_FILE, config.serving.target
+    if named is not None:
+        targets = [named] if isinstance(named, str) else list(named)
+        return [str(target) for target in targets], latest_export(find_run(config))
     try:
         found = json.loads(known.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -72,7 +73,7 @@ def _server(config: DictConfig) -> tuple[str, Path]:
             "or name one: serving.target=HOST:PORT"
         ) from None
     say(f"server {found['target']}, run {found['run']}")
-    return found["target"], Path(found["exported"])
+    return [found["target"]], Path(found["exported"])
 
 
 def _request(config: DictConfig, trained: DictConfig, schema: Schema) -> Request:
