@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from ctrkit.lazy import lazy
 
 if TYPE_CHECKING:
+    from ctrkit.serving.models.attempts import Patience
     from ctrkit.serving.models.config import All, Latest, ModelConfig, ModelsConfig, Policy, Specific
     from ctrkit.serving.models.loading import VersionLoader
-    from ctrkit.serving.models.model import Patience
     from ctrkit.serving.models.served import ServedModels
     from ctrkit.serving.models.states import State, VersionState
 else:
@@ -18,7 +18,7 @@ else:
         {
             "config": ["All", "Latest", "ModelConfig", "ModelsConfig", "Policy", "Specific"],
             "loading": ["VersionLoader"],
-            "model": ["Patience"],
+            "attempts": ["Patience"],
             "served": ["ServedModels"],
             "states": ["State", "VersionState"],
         },

@@ -27,6 +27,15 @@ def is_begun(path: Path) -> bool:
     return (path / SAVED_MODEL_FILE).is_file()
 
 
+def graph_stamp(path: Path) -> tuple[int, ...]:
+    """What tells one graph file of a version from another without reading it; () when it is not there."""
+    try:
+        status = os.stat(path / SAVED_MODEL_FILE)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _is_version(name: str) -> bool:
     return name.isascii() and name.isdigit() and int(name) <= LARGEST_VERSION
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctrkit.errors import CtrkitError, IndexMismatchError, ServingError
+from ctrkit.serving.models.attempts import Attempts
 from ctrkit.serving.models.config import ModelConfig
-from ctrkit.serving.models.folder import Stamp, is_begun, numbered
+from ctrkit.serving.models.folder import Stamp, graph_stamp, is_begun, numbered
 from ctrkit.serving.models.memory import trim
 from ctrkit.serving.models.policy import wanted
 from ctrkit.serving.models.states import State, States
@@ -22,21 +23,13 @@ Loader = Callable[[Path, int, str], Servable]
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """When a version is tried, and tried again."""
-
-    settle: float = 1.0  # Seconds without a write before a folder that appears is loaded.
-    retries: int = 5  # Of a version that failed and whose files stay the same, as TensorFlow Serving.
-    retry_every: float = 60.0  # Seconds between those.
-
-
 @dataclass(frozen=True)
 class Loaded:
     """A version in memory."""
 
     servable: Servable
     path: Path
+    graph: tuple[int, ...]  # What `graph_stamp` said before it was read.
     seconds: float
 
 
@@ -48,14 +41,6 @@ class Serving:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Failure:
-    stamp: Stamp  # The files that failed.
-    error: CtrkitError
-    tries: int
-    at: float  # Monotonic seconds.
-
-
 @dataclass
 class ModelVersions:
     """All methods but `retire` are called by one thread; `serving` is replaced, never changed, so any may read it."""
@@ -63,11 +48,9 @@ class ModelVersions:
     config: ModelConfig
     loader: Loader
     states: States
-    patience: Patience
+    attempts: Attempts
     same_index: bool = False
     serving: Serving = Serving()
-    _failures: dict[int, _Failure] = field(default_factory=dict)
-    _first_seen: dict[int, tuple[Stamp, float]] = field(default_factory=dict)
     _told: str = ""  # The last complaint about the folder: the next look says it only if it changed.
     _loading: int | None = None
     _changing: threading.Lock = field(default_factory=threading.Lock)
@@ -88,19 +71,18 @@ class ModelVersions:
             found = self._found(config)
             if found is None:  # A file system that is away for a while ends no version.
                 return have, sorted(have)
-            for forgotten in [version for version in self._failures if version not in found]:
-                del self._failures[forgotten]
+            self.attempts.keep(found)
 
             def usable(version: int, found: dict[int, Path] = found) -> bool:
                 if version in have and have[version].path == found[version]:
                     return True
-                return version not in failed_now and self._is_ready(version, found[version], eager=eager)
+                return version not in failed_now and self._is_due(version, found[version], eager=eager)
 
             chosen = wanted(config.policy, found, usable)
             missing = [version for version in chosen if version not in have or have[version].path != found[version]]
             if not missing:
                 if chosen:
-                    self._told = ""
+                    self._tell(_rewritten(self.config.name, have, chosen))
                 return have, chosen
             version = missing[0]
             loaded = self._load(version, found[version])
@@ -172,8 +154,9 @@ class ModelVersions:
 
     def why_none(self, config: ModelConfig) -> CtrkitError:
         """What to raise when nothing that `config` asks for could be loaded."""
-        if self._failures:
-            return self._failures[max(self._failures)].error
+        error = self.attempts.newest_error()
+        if error is not None:
+            return error
         base = config.base_path
         found = self._found(config)
         what = "does not exist"
@@ -193,29 +176,18 @@ class ModelVersions:
             self._tell(f"Could not find base path {config.base_path} for servable {config.name}: {error.strerror}.")
             return None
 
-    def _is_ready(self, version: int, path: Path, *, eager: bool) -> bool:
-        """Whether to load a version now."""
+    def _is_due(self, version: int, path: Path, *, eager: bool) -> bool:
         if not is_begun(path):
             return False
-        if eager:
+        if eager or self.attempts.is_due(version, path):
             return True
-        stamp, now = Stamp.of(path), time.monotonic()
-        failure = self._failures.get(version)
-        if failure is not None and failure.stamp == stamp:
-            return failure.tries <= self.patience.retries and now - failure.at >= self.patience.retry_every
-        if stamp.is_quiet(self.patience.settle):
-            return True
-        seen, since = self._first_seen.get(version, (None, now))
-        if seen != stamp:
-            since = now
-        self._first_seen[version] = (stamp, since)
-        if failure is None:
-            self.states.note(version, State.START)
-        return now - since >= self.patience.settle
+        if self.attempts.error(version) is None:
+            self.states.note(version, State.START)  # Seen, and waiting until nobody writes to it.
+        return False
 
     def _load(self, version: int, path: Path) -> Loaded | None:
         """Load one version; None when it failed, which is noted and logged."""
-        stamp, start = Stamp.of(path), time.perf_counter()
+        stamp, graph, start = Stamp.of(path), graph_stamp(path), time.perf_counter()
         self._loading = version
         try:
             if version not in self.available:  # Otherwise it answers from another folder until this one is ready.
@@ -236,18 +208,13 @@ class ModelVersions:
             return None
         finally:
             self._loading = None
-        self._failures.pop(version, None)
-        self._first_seen.pop(version, None)
-        return Loaded(servable, path, time.perf_counter() - start)
+        self.attempts.succeeded(version)
+        return Loaded(servable, path, graph, time.perf_counter() - start)
 
     def _failed(self, version: int, stamp: Stamp, error: CtrkitError) -> None:
-        before = self._failures.get(version)
-        again = before is not None and before.stamp == stamp
-        tries = before.tries + 1 if before is not None and again else 1
-        self._failures[version] = _Failure(stamp, error, tries, time.monotonic())
         if version not in self.available:
             self.states.note(version, State.END, error)
-        if not again or before is None or str(before.error) != str(error):
+        if self.attempts.failed(version, stamp, error):
             stays = f" Version {next(iter(self.available))} stays." if self.available else ""
             LOG.error("%s version %d is not served: %s%s", self.config.name, version, error, stays)
 
@@ -268,9 +235,21 @@ class ModelVersions:
                 self.states.note(version, state)
 
     def _tell(self, complaint: str) -> None:
-        if complaint != self._told:
+        if complaint and complaint != self._told:
             LOG.warning("%s", complaint)
         self._told = complaint
+
+
+def _rewritten(name: str, have: Mapping[int, Loaded], chosen: list[int]) -> str:
+    """A complaint about versions that were written again: a version is one content, as in TensorFlow Serving."""
+    for version in chosen:
+        loaded = have[version]
+        if graph_stamp(loaded.path) not in (loaded.graph, ()):
+            return (
+                f"The files of {name} version {version} were replaced after it was loaded; requests still get the old "
+                f"ones. Write changes to a new version, e.g. {loaded.path.parent / str(max(chosen) + 1)}."
+            )
+    return ""
 
 
 def _fingerprint(servable: Servable) -> str | None:

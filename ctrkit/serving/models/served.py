@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
 
 import grpc
 
 from ctrkit.errors import ServingError
+from ctrkit.serving.models.attempts import Attempts, Patience
 from ctrkit.serving.models.config import ModelConfig, ModelsConfig
-from ctrkit.serving.models.model import Loaded, Loader, ModelVersions, Patience, Serving
+from ctrkit.serving.models.model import Loaded, Loader, ModelVersions, Serving
 from ctrkit.serving.models.states import State, States, VersionState
+from ctrkit.serving.models.worker import Worker
 from ctrkit.serving.refusal import Refusal
 from ctrkit.serving.servable import Servable
 
@@ -40,17 +40,15 @@ class ServedModels:
         allow_unavailable_labels: bool = False,  # As `--allow_version_labels_for_unavailable_models`.
     ) -> None:
         if poll_every is not None and poll_every <= 0:
-            raise ServingError(f"`poll_every` is {poll_every} seconds, expected more than 0, or None for never.")
-        self._loader, self._poll_every, self._on_change = loader, poll_every, on_change
+            raise ServingError(f"`poll_every` is {poll_every:g} seconds, expected more than 0, or None for never.")
+        self._loader, self._on_change = loader, on_change
         self._patience = Patience() if patience is None else patience
         self._same_index, self._allow_unavailable_labels = same_index, allow_unavailable_labels
         # Replaced, never changed, by the one thread that loads.
         self._models: Mapping[str, ModelVersions] = {model.name: self._versions(model) for model in config.models}
         self._config = config
         self._started = False
-        self._closing = threading.Event()
-        self._commands: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
-        self._worker: threading.Thread | None = None
+        self._worker = Worker(self._look, poll_every)
         self._retiring: set[threading.Thread] = set()
 
     @property
@@ -69,19 +67,16 @@ class ServedModels:
         Raises what the loader raised (`ServingError`, `ArtifactError`) when a model has no version that loads,
         `Refusal` when a label points to a version that is not loaded; nothing is left running then.
         """
-        if self._worker is not None:
-            raise ServingError("These models were started already.")
-        self._worker = threading.Thread(target=self._work, name="ctrkit-models", daemon=True)
-        self._worker.start()
+        self._worker.begin()
         try:
-            self._run(self._load_all)
+            self._worker.run(self._load_all)
         except BaseException:
             self.close()
             raise
 
     def refresh(self) -> None:
         """Look at the folders now; returns when what was found is loaded."""
-        self._run(self._look)
+        self._worker.run(self._look)
 
     def apply(self, config: ModelsConfig) -> None:
         """Serve these models from now on: HandleReloadConfigRequest.
@@ -90,7 +85,7 @@ class ServedModels:
         that loads (UNKNOWN), or a label would point to a version that is not loaded (FAILED_PRECONDITION). Labels may
         point to versions that are loaded by this very change.
         """
-        self._run(lambda: self._apply(config))
+        self._worker.run(lambda: self._apply(config))
 
     @contextlib.contextmanager
     def use(self, name: str, *, version: int | None = None, label: str | None = None) -> Iterator[Servable]:
@@ -138,10 +133,7 @@ class ServedModels:
 
     def close(self) -> None:
         """Unload everything; returns when the last request has left. A load under way is finished first."""
-        self._closing.set()
-        if self._worker is not None and self._worker.is_alive():
-            self._commands.put((lambda: None, Future()))  # Wakes it.
-            self._worker.join()
+        self._worker.end()
         for model in self._models.values():
             gone = list(model.available.items())
             model.publish({})
@@ -191,40 +183,10 @@ class ServedModels:
 
     # --- the one thread that loads ------------------------------------------------------------------------------
 
-    def _run(self, command: Callable[[], None]) -> None:
-        if self._worker is None or self._closing.is_set():
-            raise ServingError("These models are not being served: call `start()` first, and nothing after `close()`.")
-        done: Future[None] = Future()
-        self._commands.put((command, done))
-        while not wait([done], timeout=1.0).done:
-            if not self._worker.is_alive() and not done.done():  # It ended between the check and the put.
-                raise ServingError("The models are being closed.")
-        done.result()
-
-    def _work(self) -> None:
-        while not self._closing.is_set():
-            command, done = self._look, None
-            with contextlib.suppress(queue.Empty):
-                command, done = self._commands.get(timeout=self._poll_every)
-            try:
-                command()
-            except BaseException as error:
-                if done is None:
-                    LOG.exception("Looking for versions failed")
-                else:
-                    done.set_exception(error)
-            else:
-                if done is not None:
-                    done.set_result(None)
-        self._refuse_commands()
-
-    def _refuse_commands(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._commands.get_nowait()[1].set_exception(ServingError("The models are being closed."))
-
     def _load_all(self) -> None:
         for model in self._models.values():
+            if self._worker.is_ending:
+                raise ServingError("The models were closed while they were loaded.")
             model.bring(model.config, eager=True, publish=True)
             if not model.available:
                 raise model.why_none(model.config)
@@ -235,7 +197,7 @@ class ServedModels:
         if not self._started:
             return
         for model in self._models.values():
-            if self._closing.is_set():
+            if self._worker.is_ending:
                 return
             _, chosen = model.bring(model.config, eager=False, publish=True)
             self._retire(model, model.let_go(chosen))
@@ -300,5 +262,5 @@ class ServedModels:
 
     def _versions(self, config: ModelConfig) -> ModelVersions:
         return ModelVersions(
-            config, self._loader, States(config.name, self._on_change), self._patience, self._same_index
+            config, self._loader, States(config.name, self._on_change), Attempts(self._patience), self._same_index
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ctrkit.errors import ArtifactError, IndexMismatchError, ServingError
+from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError, ServingError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.serving.models import ModelConfig, ModelsConfig, Patience, ServedModels, Specific, State, VersionLoader
 from ctrkit.serving.refusal import Refusal
@@ -243,3 +243,9 @@ def test_one_index_for_all_versions_can_be_asked_for(
         IndexMismatchError, match=r"index \w{12}, but version 1, which is served, with \w{12}.*same_ind"
     ):
         raise strict.states("m", 2)[0].error or AssertionError
+
+
+@pytest.mark.parametrize("field", ["settle", "retries", "retry_every"])
+def test_patience_is_checked(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"`{field}` is -1, expected 0 or more"):
+        Patience(**{field: -1})

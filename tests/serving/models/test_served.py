@@ -127,6 +127,23 @@ def test_the_last_version_outlives_its_folder_and_says_so_once(
     assert models.available("m") == (4,)
 
 
+def test_a_version_that_is_written_again_is_not_loaded_again_and_that_is_told_once(
+    put: Put, base: Path, serve: Serve, changes: Changes, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(3)
+    models = serve(base, on_change=changes)
+    models.refresh()
+    assert not caplog.records
+    another = put("again")  # Another file of the same size and time: nothing but its inode differs.
+    shutil.rmtree(base / "3")
+    another.rename(base / "3")
+    for _ in range(3):
+        models.refresh()
+    assert changes.of(3).count(State.LOADING) == 1
+    assert caplog.text.count("m version 3 were replaced after it was loaded; requests still get the old ones.") == 1
+    assert f"Write changes to a new version, e.g. {base / '4'}." in caplog.text
+
+
 def test_all_follows_the_folder(put: Put, base: Path, serve: Serve) -> None:
     put(1)
     put(2)
@@ -359,3 +376,27 @@ def test_logs_name_the_version_and_its_seconds(
         serve(base)
     assert "m version 1 is available after 0." in caplog.text
     assert str(path) in caplog.text
+
+
+def test_closing_while_models_are_loaded_loads_no_further_one(put: Put, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        put(1, model=name)
+    loaded, errors = [], []
+
+    def load(path: Path, version: int, name: str):  # type: ignore[no-untyped-def]
+        loaded.append(name)
+        closing.start()
+        while not models._worker.is_ending:
+            time.sleep(0.005)
+        return LOADER(path, version, name)
+
+    models = ServedModels(ModelsConfig(tuple(ModelConfig(n, tmp_path / n) for n in ("one", "two"))), load)
+    closing = threading.Thread(target=models.close)
+    try:
+        models.start()
+    except ServingError as error:
+        errors.append(str(error))
+    closing.join()
+    assert loaded == ["one"]
+    assert errors == ["The models were closed while they were loaded."]
+    assert models.available("one") == ()
