@@ -170,14 +170,16 @@ def test_many_threads_share_a_client(client: Client) -> None:
 def test_importing_the_client_is_light() -> None:
     script = (
         "import sys, time, numpy, grpc; start = time.process_time()\n"
-        "from ctrkit.serving import Client\n"
+        "from ctrkit.serving.client import AsyncClient, Client\n"
         "heavy = {'tensorflow', 'keras', 'mlflow', 'hydra', 'polars', 'pandas', 'pyarrow'} & set(sys.modules)\n"
-        "print(time.process_time() - start, sorted(heavy))"
+        "resident = next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1]\n"
+        "print(time.process_time() - start, int(resident) / 1024, sorted(heavy))"
     )
     times = []
     for _ in range(3):  # The first writes .pyc files and warms the disk's cache.
-        seconds, heavy = subprocess.check_output([sys.executable, "-c", script], text=True).split(" ", 1)
+        seconds, megabytes, heavy = subprocess.check_output([sys.executable, "-c", script], text=True).split(" ", 2)
         assert heavy.strip() == "[]"
+        assert float(megabytes) < 60  # 53 measured.
         times.append(float(seconds))
     assert (
         min(times) < 0.15

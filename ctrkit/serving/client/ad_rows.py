@@ -13,7 +13,9 @@ from ctrkit.indexing import FeatureIndex
 from ctrkit.indexing.split_cross import SplitCrosses, is_split
 from ctrkit.schema import column_of
 
-ROWS = 20_000  # An ad of 20 columns takes about a kilobyte beside its ids.
+ROWS = (
+    20_000  # Beside its ids an ad takes some 8 bytes a column, and the values themselves where the caller drops them.
+)
 AT_ONCE = 16  # A sixteenth of the rows is given up at once: looking for the oldest one by one would cost each miss.
 _IDS = (str, int, np.integer)
 _SIMPLE = (str, int, float, bool, bytes, type(None))
@@ -58,6 +60,7 @@ class AdRows:
         self._pinned = np.zeros(rows, dtype=bool)
         self._values: dict[int, dict[str, Any]] = {}  # Of pinned slots.
         self._free: list[int] = []
+        self._columns: dict[tuple[str, ...], tuple[str, ...]] = {}  # One tuple for the many ads that have the same.
         self._tick = 0
         width = self._crosses.width
         self._tokens = np.empty((rows, width), dtype=object)
@@ -148,9 +151,12 @@ class AdRows:
     def _is_same(self, given: Any, ad: Mapping[str, Any]) -> bool:
         if self._version is not None:
             return bool(given == ad.get(self._version))
-        values, types = given
-        # 1, 1.0 and True are equal and have different rows.
-        return bool(values == ad) and (types is None or types == [type(value) for value in ad.values()])
+        columns, values, types = given
+        return (
+            values == tuple(ad.values())
+            and columns == tuple(ad)
+            and (types is None or types == tuple(map(type, ad.values())))  # 1 and True are equal, their rows are not.
+        )
 
     def _kept_rows(self, person: Mapping[str, Any], slots: np.ndarray) -> np.ndarray:
         self._used[slots] = self._tick
@@ -224,21 +230,20 @@ class AdRows:
         """What the next request's values are compared with; None where they could change unseen."""
         if self._version is not None:
             return ad.get(self._version)
-        values: dict[str, Any] = {}
-        types = None
-        for name, value in ad.items():
-            if isinstance(value, (list, tuple)) and all(isinstance(one, _SIMPLE) for one in value):
-                values[name] = type(value)(value)
-                ambiguous = any(not isinstance(one, (str, bytes)) for one in value)
-                if ambiguous:
+        values, is_ambiguous = [], False
+        for value in ad.values():
+            if isinstance(value, (list, tuple)):
+                if not all(isinstance(one, (str, bytes)) for one in value):
                     return None
-            elif isinstance(value, _SIMPLE):
-                values[name] = value
-                if not isinstance(value, (str, bytes)) and value in (0, 1):
-                    types = [type(one) for one in ad.values()]
-            else:
+                value = type(value)(value)  # The caller may change its own.
+            elif not isinstance(value, _SIMPLE):
                 return None
-        return values, types
+            elif not isinstance(value, (str, bytes)) and value in (0, 1):
+                is_ambiguous = True
+            values.append(value)
+        columns = tuple(ad)
+        types = tuple(map(type, values)) if is_ambiguous else None
+        return self._columns.setdefault(columns, columns), tuple(values), types
 
     def _slot(self) -> int | None:
         if not self._free and len(self._keys) < self.capacity:

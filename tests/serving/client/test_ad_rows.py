@@ -57,7 +57,7 @@ def test_requests_get_the_rows_of_indexing_whole_impressions(index: FeatureIndex
     draw = random.Random(0)
     for options in ({}, {"ad_key": "ad", "ad_rows": 20}, {"ad_key": "ad", "ad_rows": 1}):
         ranker = Ranker(index, **options)  # type: ignore[arg-type]
-        for _ in range(200):
+        for _ in range(60):
             person = ({"user": draw.choice(["u1", "u2", None])}, {"hour": draw.choice(["h1", "h2"])})
             ads = [ad(draw.randrange(40), price=draw.choice([0, 3])) for _ in range(draw.randrange(30))]
             user_ids, item_ids = ranker.ids(*person, ads)
