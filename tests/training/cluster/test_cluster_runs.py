@@ -22,7 +22,6 @@ from ctrkit.commands.main import main
 from ctrkit.errors import TrainingError
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.launch.local_cluster import LocalCluster
-from ctrkit.training.cluster.launch.restarts import RestartPolicy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -219,9 +218,9 @@ def test_a_loss_that_is_no_number_names_its_batch_and_is_never_saved(root: Path)
 
 
 def test_a_synchronous_cluster_names_the_worker_that_does_not_come_back(root: Path) -> None:
-    def kill(cluster: Cluster) -> None:
+    def freeze(cluster: Cluster) -> None:  # A killed one would be started again.
         cluster.wait_for_step(20)
-        os.kill(cluster.launched.pids()["worker-0"], signal.SIGKILL)
+        os.kill(cluster.launched.pids()["worker-0"], signal.SIGSTOP)
 
     cluster = Cluster(
         root,
@@ -229,11 +228,14 @@ def test_a_synchronous_cluster_names_the_worker_that_does_not_come_back(root: Pa
         "training=sync_ps",
         "training.epochs=50",
         "tracking=none",
+        "cluster.lost_after=5",
         "cluster.come_up_within=15",
         workers=2,
         evaluator=False,
-        restarts=RestartPolicy(times=1, first_wait=120.0, longest_wait=120.0),
-        up_within=200.0,
     )
-    with pytest.raises(TrainingError, match=r"worker-0 did not come back within 15 s, and an update needs"):
-        cluster.run(kill)
+    with pytest.raises(TrainingError, match=r"worker-0 did not come back within 15 s, and an update needs") as caught:
+        cluster.run(freeze)
+    text = str(caught.value)
+    assert text.startswith("chief-0 failed first: it ended with exit status 1. Its own error is no accident")
+    assert "ps-0 ended" not in text  # It only heard of it.
+    assert set(cluster.launched.restarted.values()) == {0}

@@ -174,7 +174,7 @@ def test_gradients_from_before_a_return_to_a_checkpoint_count_in_no_update_after
         assert not eventually(sent.done, 1.0)
         before.session.close()  # The parameter server keeps what it has got.
         with pytest.raises((tf.errors.OpError, RuntimeError)):
-            sent.result(5)
+            sent.result(30)
     with (
         worker(legacy.SGD(0.1), 2, 2, target, generation=2) as one,
         worker(legacy.SGD(0.1), 2, 2, target, 1, generation=2) as two,
