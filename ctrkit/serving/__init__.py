@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ctrkit.lazy import lazy
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "Connection",
     "SavedModelRuntime",
@@ -17,7 +18,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from ctrkit.serving.client import Client
+    from ctrkit.serving.client import AsyncClient, Client
     from ctrkit.serving.connection import Connection
     from ctrkit.serving.options import ServingOptions
     from ctrkit.serving.process import ServerProcess, serve_in_process
@@ -27,7 +28,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "client": ["Client"],
+            "client": ["AsyncClient", "Client"],
             "connection": ["Connection"],
             "options": ["ServingOptions"],
             "process": ["ServerProcess", "serve_in_process"],
