@@ -33,6 +33,8 @@ from ctrkit.serving.options import ServingOptions
 from ctrkit.serving.protos import model_server_config_pb2
 from ctrkit.serving.tls import server_credentials
 
+MAX_PENDING = 16  # Beyond that gRPC ends some calls with status CANCELLED, beyond twice that all.
+SWITCH_EVERY = 0.0005  # Seconds; with Python's 5 ms, the one thread that takes calls in waits for those that compute.
 LOG = logging.getLogger(__name__)
 
 
@@ -170,6 +172,9 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", limits.max_answer_bytes),
+                # Calls that Python has not taken in yet: gRPC refuses more of them by itself, without the interpreter.
+                ("grpc.server.max_pending_requests", MAX_PENDING),
+                ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_PENDING),
                 # Otherwise two servers share a port without anybody noticing; the parent of a fleet looked already.
                 ("grpc.so_reuseport", int(options.fleet is not None)),
             ],
@@ -212,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     # TensorFlow's errors come as statuses; its chatter is noise here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.setswitchinterval(SWITCH_EVERY)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

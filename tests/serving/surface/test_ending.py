@@ -19,7 +19,7 @@ def test_a_server_told_to_stop_drains(halves, ask) -> None:  # type: ignore[no-u
     options = {"name": "halves", "require_index": False, "rest": RestOptions(), "grace": 20.0}
     with serve_in_process(halves, **options) as server, grpc.insecure_channel(server.target) as channel:
         predict = channel.unary_unary(PREDICT)
-        long = predict.future(predict_request("halves", "work", work=np.int32(150_000)), timeout=30)
+        long = predict.future(predict_request("halves", "work", work=np.int32(60_000)), timeout=30)
         while ask(server, "/monitoring/prometheus/metrics")[1].count("ctrkit_requests_in_flight 1.0") == 0:
             time.sleep(0.005)
         watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
