@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +70,6 @@ class ChiefLoop(WorkerLoop):
         self._ticket_rows = ticket_rows
         self._last: float | None = None  # When the last step ended; None: the next step's time says nothing.
         self._timed_step = 0
-        self._closed = threading.Event()
 
     def use(self, graph: TrainingGraph) -> None:
         super().use(graph)
@@ -87,7 +85,6 @@ class ChiefLoop(WorkerLoop):
         self._dispatch.note(step=state.step, steps=self._plan.steps)
         self._dispatch.set_ready(state.step)
         self._progress = self._start_progress()
-        threading.Thread(target=self._watch, args=(session,), name="ctrkit-watch", daemon=True).start()
         super().after_create_session(session, coord)
 
     def stepped(self, step: int, loss: float) -> None:
@@ -123,10 +120,6 @@ class ChiefLoop(WorkerLoop):
             self._write(session, quiet=quiet)
             self._dispatch.finish(STOPPED if self._stop else TRAINED, self._stop.signal_name or "")
 
-    def close(self) -> None:
-        """The session is over, whatever the reason."""
-        self._closed.set()
-
     def _save(self, session: tf.compat.v1.Session) -> None:
         with self._dispatch.held(self._hold_within) as quiet:
             if not quiet and self._synchronous is None:
@@ -144,7 +137,11 @@ class ChiefLoop(WorkerLoop):
                 self._dispatch.set_gate(self._next_save)
         self._last = None
 
-    def _watch(self, session: tf.compat.v1.Session) -> None:
+    @property
+    def is_watched(self) -> bool:
+        return True
+
+    def watch(self, session: tf.compat.v1.Session) -> None:
         """Beside the steps: settle doubts, and close a session whose step would wait for ever."""
         since: float | None = None
         with contextlib.suppress(tf.errors.OpError, RuntimeError):  # The session was closed.

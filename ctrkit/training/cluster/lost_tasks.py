@@ -39,7 +39,13 @@ def lost_tasks_raise() -> Iterator[None]:
     from the chief when they are.
     """
     with mock.patch.object(monitored_session, "_PREEMPTION_ERRORS", ()):
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            if "closed Session" not in str(error):
+                raise
+            # Another thread closed the session while this one was between two runs of it.
+            raise tf.errors.CancelledError(None, None, "The session was closed.") from error
 
 
 def wait_until_up(addresses: Sequence[str], *, within: float, told: Callable[[], None] = lambda: None) -> None:

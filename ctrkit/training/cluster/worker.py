@@ -72,6 +72,8 @@ def train_over_losses(
                     f"{reason_of(error)}. Look at the logs of the chief and of the parameter servers."
                 ) from error
             _log.warning("Session lost (%s: %s); asking the chief for another.", type(error).__name__, reason_of(error))
+        finally:
+            loop.close()
         if client.end is not None or client.join().end is not None:
             break
     assert client.end is not None

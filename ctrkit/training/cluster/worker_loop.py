@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ctrkit.errors import TrainingError
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.dispatch.questions import GO, STOP
 from ctrkit.training.cluster.synchronous import Synchronous
 from ctrkit.training.estimator import TrainingGraph
+
+_LEAVE_WITHIN = 5.0  # Seconds for a step to end by itself when the chief is of another generation.
+_log = logging.getLogger(__name__)
 
 
 class StaleError(Exception):
@@ -42,6 +49,7 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
         self._explain_nan, self._delay = explain_nan, delay
         self.trained = False  # Whether a step was done.
         self._began = 0.0
+        self._closed = threading.Event()
 
     def use(self, graph: TrainingGraph) -> None:
         """Take the tensors to watch, while the graph is being built."""
@@ -56,6 +64,8 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
 
     def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
         step = int(session.run(self._step_variable))
+        if self.is_watched:
+            threading.Thread(target=self.watch, args=(session,), name="ctrkit-watch", daemon=True).start()
         self._ask([], {}, step)  # An Estimator cannot be stopped before its first step.
         self._began = time.perf_counter()
 
@@ -81,6 +91,24 @@ class WorkerLoop(tf.compat.v1.train.SessionRunHook):
         if not goes_on or self.is_over(step):
             run_context.request_stop()
         self._began = time.perf_counter()
+
+    def close(self) -> None:
+        """The session is over, whatever the reason."""
+        self._closed.set()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether `watch` runs beside the steps; those of asynchronous training end by themselves."""
+        return self._synchronous is not None
+
+    def watch(self, session: tf.compat.v1.Session) -> None:
+        """Beside the steps: leave a step that a chief of before has begun, as its answer never comes."""
+        with contextlib.suppress(TrainingError):  # No chief for so long: the step is not answered either.
+            self._client.wait_end(generation=self._client.generation)
+        if not self._closed.wait(_LEAVE_WITHIN):
+            _log.warning("The chief is another, or gone; the step that waits for its answer is left.")
+            with contextlib.suppress(tf.errors.OpError, RuntimeError):
+                session.close()
 
     def stepped(self, step: int, loss: float) -> None:
         """A step is done and not yet acknowledged."""
