@@ -84,7 +84,7 @@ def placement(work: Path, steps: int) -> dict[str, Way]:
             cluster__placement=strategy,
         )
         return lambda run: (
-            run_cluster(chosen, run, workers=2, ps=2, evaluator=False, threads=1)["samples_per_second"] / BATCH
+            run_cluster(chosen, run, workers=1, ps=2, evaluator=False, threads=1)["samples_per_second"] / BATCH
         )
 
     return {strategy: way(strategy) for strategy in ("balanced", "round_robin", "greedy")}

@@ -1,10 +1,10 @@
-"""Compare a served ctrkit model with the same network on tf.feature_column, fed by tf.Example, behind the same server.
+"""Rank 100 candidates six ways over loopback: tf.feature_column fed by strings and by tf.Example, and ctrkit's forms.
 
-    python experiments/benchmarks/serving.py [--rounds 10] [--requests 40] [--starts 3]
+    python experiments/benchmarks/serving.py [--rounds 5] [--seconds 2] [--starts 3]
 
-Both are Wide & Deep: 80 wide fields, 60 deep ones of dim 10, three layers of 256 units; a request ranks 100 candidates.
-Each model has a server process of its own. The ways take turns within each round, so that a noisy machine slows all of
-them; requests are built beforehand, except in the table that says otherwise. About two minutes.
+All are Wide & Deep: 80 wide fields, 60 deep ones of dim 10, three layers of 256 units, behind the same embedded server,
+each in a process of its own; the requests come from another process, built beforehand, except in the table that says
+otherwise. The ways take turns within each round, so that a noisy machine slows all of them. About eight minutes.
 """
 
 from __future__ import annotations
@@ -18,275 +18,196 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import load
 import numpy as np
 import psutil
+import serving_models as models
 import tensorflow as tf
 from bars import draw_bars
 
-from ctrkit.export import ExportOptions, export_model
-from ctrkit.indexing import FeatureIndex, Vocabulary
-from ctrkit.layers import FieldEmbeddings, Inputs, SidedSum
-from ctrkit.models.parts import click_model, logit
-from ctrkit.models.tower import Tower
-from ctrkit.schema import Schema
+from ctrkit.indexing import FeatureIndex
 from ctrkit.serving import Client, Connection, serve_in_process
-from ctrkit.serving.protos import prediction_pb2
-from ctrkit.serving.warmup import WARMUP_FILE
-from ctrkit.serving.wire import pack
 
-WIDE, DEEP, DIM, HIDDEN = 80, 60, 10, (256, 256, 256)
-USER_SHARE = 65 / 140  # Of the fields; the rest belong to the candidate.
-CANDIDATES = 100
-SIZES = np.geomspace(10, 20_000, 20).astype(int)  # Values a field; fields take turns.
-
-NAMES = [f"wide_{i:02d}" for i in range(WIDE)] + [f"deep_{i:02d}" for i in range(DEEP)]
-Impression = dict[str, str]
-
-
-def sizes() -> dict[str, int]:
-    return {name: int(SIZES[i % len(SIZES)]) for i, name in enumerate(NAMES)}
-
-
-def is_user(name: str) -> bool:
-    kind, number = name.split("_")
-    return int(number) < USER_SHARE * (WIDE if kind == "wide" else DEEP)
-
-
-def impressions(count: int, seed: int) -> list[Impression]:
-    """One user's `count` candidates, heavy-tailed, one value in a hundred unknown."""
-    rng = np.random.default_rng(seed)
-    columns = {}
-    for name, size in sizes().items():
-        ranks = np.exp(rng.random(1 if is_user(name) else count) * np.log(size * 1.01)).astype(int) - 1
-        columns[name] = np.broadcast_to(ranks, count)
-    return [{name: f"{ranks[i]:04x}" for name, ranks in columns.items()} for i in range(count)]
-
-
-# --- the two models -----------------------------------------------------------------------------------------------
-
-
-def ctrkit_model(directory: Path, *, warm: bool) -> tuple[Path, FeatureIndex]:
-    features = {name: {"kind": "categorical", "side": "user" if is_user(name) else "item"} for name in NAMES}
-    vocabularies = {n: Vocabulary.of([f"{i:04x}" for i in range(size)], [1] * size) for n, size in sizes().items()}
-    index = FeatureIndex(Schema.from_dict({"label": "clicked", "features": features}), vocabularies, {})
-    inputs = Inputs(index)
-    wide = FieldEmbeddings(index, dim=1, fields=NAMES[:WIDE], name="linear")(inputs)
-    deep = FieldEmbeddings(index, dim=DIM, fields=NAMES[WIDE:], name="embeddings")(inputs)
-    tower = Tower(hidden=HIDDEN, activation="relu", dropout=0.0, batch_norm=False, seed=1)
-    logits = [SidedSum(name="linear_logit")(wide), logit(tower.over(deep), seed=0)]
-    model = click_model(inputs, logits, label_rate=None, name="wide_deep")
-    buckets = (1, 10, CANDIDATES) if warm else ()
-    return export_model(model, index, directory, options=ExportOptions(buckets=buckets)), index
-
-
-def feature_column_model(directory: Path, *, warm: bool) -> Path:
-    """TensorFlow's own Wide & Deep estimator: vocabulary lookups in the graph, parsed from serialized examples."""
-    vocabularies = directory / "vocabularies"
-    vocabularies.mkdir(parents=True)
-    columns = {}
-    for name, size in sizes().items():
-        (vocabularies / name).write_text("".join(f"{i:04x}\n" for i in range(size)))
-        columns[name] = tf.feature_column.categorical_column_with_vocabulary_file(
-            name, str(vocabularies / name), vocabulary_size=size, num_oov_buckets=1
-        )
-    wide = [columns[name] for name in NAMES[:WIDE]]
-    deep = [tf.feature_column.embedding_column(columns[name], DIM) for name in NAMES[WIDE:]]
-    estimator = tf.estimator.DNNLinearCombinedClassifier(
-        model_dir=str(directory / "checkpoints"),
-        linear_feature_columns=wide,
-        dnn_feature_columns=deep,
-        dnn_hidden_units=list(HIDDEN),
-    )
-    rows = impressions(8, seed=1)
-    batch = {name: [row[name] for row in rows] for name in NAMES}
-    estimator.train(lambda: tf.data.Dataset.from_tensors((batch, [[0.0], [1.0]] * 4)), steps=1)
-    spec = tf.feature_column.make_parse_example_spec(wide + deep)
-    receiver = tf.estimator.export.build_parsing_serving_input_receiver_fn(spec)
-    path = Path(estimator.export_saved_model(str(directory / "export"), receiver).decode())
-    if warm:
-        (path / WARMUP_FILE).parent.mkdir()
-        with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
-            for count in (1, 10, CANDIDATES):
-                log = prediction_pb2.PredictionLog()
-                request = log.predict_log.request
-                request.model_spec.signature_name = "predict"
-                request.output_filter.append("logistic")
-                pack(examples(impressions(count, seed=2)), request.inputs["examples"], "examples")
-                writer.write(log.SerializeToString())
-    return path
-
-
-def examples(rows: Sequence[Impression]) -> np.ndarray:
-    """Serialized `tf.Example` a candidate, as an array of bytes."""
-    out = np.empty(len(rows), dtype=object)
-    for i, row in enumerate(rows):
-        example = tf.train.Example()
-        for name, value in row.items():
-            example.features.feature[name].bytes_list.value.append(value.encode())
-        out[i] = example.SerializeToString()
-    return out
-
-
-# --- measuring ----------------------------------------------------------------------------------------------------
+BASELINE = "tf.feature_column, tf.Example"
+RATE = 200.0  # Requests a second of the open loop.
+MODEL = "ctr"
 
 
 @dataclass
 class Way:
-    """One way to ask, and what was measured of it."""
+    """One way to ask, its server, and what was measured of it under each kind of load."""
 
     name: str
     signature: str
     output: str
-    requests: list[dict[str, np.ndarray]]
-    connection: Connection
+    inputs: list[dict[str, np.ndarray]]
+    target: str
     server: psutil.Process
-    milliseconds: list[float] = field(default_factory=list)
-    cpu: float = 0.0  # Seconds of the server's process.
+    milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    cpu: dict[str, list[float]] = field(default_factory=dict)  # Milliseconds of the server's process a request.
+    answered: dict[str, list[float]] = field(default_factory=dict)  # Share of the requests.
 
-    def ask(self, i: int) -> None:
-        self.connection.predict(self.signature, self.requests[i % len(self.requests)], [self.output], deadline=60)
+    def __post_init__(self) -> None:
+        self.requests = [models.serialized(MODEL, self.signature, self.output, inputs) for inputs in self.inputs]
 
-    def block(self, count: int) -> None:
-        before = self.server.cpu_times()
-        for i in range(count):
-            start = time.perf_counter()
-            self.ask(i)
-            self.milliseconds.append((time.perf_counter() - start) * 1e3)
-        after = self.server.cpu_times()
-        self.cpu += after.user + after.system - before.user - before.system
+    def block(self, kind: str, wanted: load.Load, *, keep: bool = True) -> None:
+        before = cpu_of(self.server)
+        measured = load.run(wanted, self.requests)
+        spent = cpu_of(self.server) - before
+        if keep:
+            self.milliseconds.setdefault(kind, []).extend(measured.good)
+            self.cpu.setdefault(kind, []).append(spent * 1e3 / max(1, len(measured.good)))
+            self.answered.setdefault(kind, []).append(len(measured.good) / max(1, len(measured.code)))
 
-    @property
-    def p50(self) -> float:
-        return statistics.median(self.milliseconds)
+    def p(self, kind: str, percent: float) -> float:
+        return float(np.percentile(self.milliseconds[kind], percent))
 
-    @property
-    def cpu_per_request(self) -> float:
-        return self.cpu / len(self.milliseconds) * 1e3
 
-    def kilobytes(self) -> float:
-        request = prediction_pb2.PredictRequest()
-        for name, array in self.requests[0].items():
-            pack(array, request.inputs[name], name)
-        return len(request.SerializeToString()) / 1e3
+def cpu_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def ways_of(
-    kind: str, target: str, pid: int, index: FeatureIndex, batches: Sequence[Sequence[Impression]]
+    stack: ExitStack, folder: Path, batches: Sequence[Sequence[models.Impression]], *, xla: bool
 ) -> Iterator[Way]:
-    connection, server = Connection(target), psutil.Process(pid)
-    if kind == "feature_column":
-        requests = [{"examples": examples(rows)} for rows in batches]
-        yield Way("tf.feature_column, tf.Example", "predict", "logistic", requests, connection, server)
-        return
-    packed = [index.ids(rows) for rows in batches]
-    cut = index.user_width
-    yield Way("ctrkit, packed ids", "serving_default", "ctr", [{"ids": ids} for ids in packed], connection, server)
-    split = [{"user_ids": ids[:1, :cut], "item_ids": np.ascontiguousarray(ids[:, cut:])} for ids in packed]
-    yield Way("ctrkit, rank", "rank", "ctr", split, connection, server)
+    """Export the models, start a server over each, and yield the slowest way first."""
+
+    def server_of(path: Path) -> tuple[str, psutil.Process]:
+        server = stack.enter_context(serve_in_process(path, name=MODEL, require_index=False))
+        return server.target, psutil.Process(server.pid)
+
+    for fed_by, name, inputs_of in [
+        ("strings", "tf.feature_column, strings", models.string_inputs),
+        ("examples", BASELINE, models.example_inputs),
+    ]:
+        at = server_of(models.feature_column_model(folder / fed_by, warm=True, fed_by=fed_by))
+        yield Way(name, "predict", "logistic", [inputs_of(rows) for rows in batches], *at)
+    path, index = models.ctrkit_model(folder / "ctrkit", warm=True)
+    at, ids = server_of(path), [index.ids(rows) for rows in batches]
+    rank = [models.rank_inputs(one, index) for one in ids]
+    yield Way("named", "named", "ctr", [models.named_inputs(one, index) for one in ids], *at)
+    yield Way("packed", "serving_default", "ctr", [{"ids": one} for one in ids], *at)
+    yield Way("rank", "rank", "ctr", rank, *at)
+    if xla:
+        path, _ = models.ctrkit_model(folder / "xla", warm=True, xla=True)
+        yield Way("rank, XLA", "rank", "ctr", rank, *server_of(path))
 
 
-def first_requests(
-    path: Path, kind: str, index: FeatureIndex, batches: Sequence[Sequence[Impression]], *, warmup: bool
-) -> dict[str, tuple[float, float]]:
-    """(first request, warm p50) in milliseconds of each way of one freshly started server, one way a start."""
-    found = {}
-    names = ["tf.feature_column, tf.Example"] if kind == "feature_column" else ["ctrkit, packed ids", "ctrkit, rank"]
-    for name in names:
-        with serve_in_process(path, require_index=False, warmup=warmup) as server:
-            way = next(w for w in ways_of(kind, server.target, server.pid, index, batches) if w.name == name)
-            way.connection.status()  # Connecting is not the model's doing.
-            way.block(51)
-            found[name] = (way.milliseconds[0], statistics.median(way.milliseconds[1:]))
-    return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--requests", type=int, default=40, help="of each way in a round")
-    parser.add_argument("--starts", type=int, default=3, help="fresh servers for the first request; 0 skips that table")
-    parser.add_argument("--plot", type=Path, default=Path("artifacts/benchmarks/serving.png"), help="the chart")
-    options = parser.parse_args()
-    tf.get_logger().setLevel("ERROR")  # tf.feature_column warns of its deprecation hundreds of times.
-    batches = [impressions(CANDIDATES, seed) for seed in range(10, 18)]
-    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-        path, index = ctrkit_model(Path(directory) / "ctrkit", warm=True)
-        paths = {"ctrkit": path, "feature_column": feature_column_model(Path(directory) / "feature_column", warm=True)}
-        ways: list[Way] = []
-        for kind, path in paths.items():
-            server = stack.enter_context(serve_in_process(path, require_index=False))
-            ways += ways_of(kind, server.target, server.pid, index, batches)
-        for way in ways:
-            way.block(20)
-            way.milliseconds.clear()
-            way.cpu = 0.0
-        for _ in range(options.rounds):
-            for way in ways:
-                way.block(options.requests)
-        report(ways)
-        panels = {
-            "round trip, p50": {way.name: way.p50 for way in ways[1:]},
-            "server CPU a request": {way.name: way.cpu_per_request for way in ways[1:]},
-        }
-        draw_bars(options.plot, panels, headline=f"Ranking {CANDIDATES} candidates over loopback", unit="ms", digits=1)
-        from_raw_values(ways, index, batches)
-        stack.close()
-        if options.starts:
-            report_first_requests(paths, index, batches, options.starts)
-
-
-def report(ways: Sequence[Way]) -> None:
-    baseline = ways[-1]
-    print(f"\n{CANDIDATES} candidates, {len(baseline.milliseconds)} requests each, taking turns\n")
-    print("| way | round trip p50, ms | p99, ms | server CPU a request, ms | request, KB | p50 ratio | CPU ratio |")
-    print("|---|---|---|---|---|---|---|")
+def report(ways: Sequence[Way], kind: str) -> None:
+    base = next(way for way in ways if way.name == BASELINE)
+    print(f"\n{kind}\n")
+    print("| way | p50, ms | p99, ms | server CPU a request, ms | request, KB | answered | p50 ratio | CPU ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    cpu = {way.name: statistics.median(way.cpu[kind]) for way in ways}
     for way in ways:
-        p99 = float(np.percentile(way.milliseconds, 99))
         print(
-            f"| {way.name} | {way.p50:.2f} | {p99:.2f} | {way.cpu_per_request:.2f} | {way.kilobytes():.0f} | "
-            f"{baseline.p50 / way.p50:.1f}x | {baseline.cpu_per_request / way.cpu_per_request:.1f}x |"
+            f"| {way.name} | {way.p(kind, 50):.2f} | {way.p(kind, 99):.2f} | {cpu[way.name]:.2f} | "
+            f"{len(way.requests[0]) / 1e3:.0f} | {statistics.mean(way.answered[kind]):.0%} | "
+            f"{base.p(kind, 50) / way.p(kind, 50):.1f}x | {cpu[base.name] / cpu[way.name]:.1f}x |"
         )
 
 
-def from_raw_values(ways: Sequence[Way], index: FeatureIndex, batches: Sequence[Sequence[Impression]]) -> None:
+def from_raw_values(ways: Sequence[Way], index: FeatureIndex, batches: Sequence[Sequence[models.Impression]]) -> None:
     """The caller's whole work: from raw values to scores, indexing (or building the examples) included."""
-    ranking, baseline = ways[1], ways[-1]
-    users = {name for name in NAMES if is_user(name)}
-    client = Client(ranking.connection.target, index=index)
+    ranking = next(way for way in ways if way.name == "rank")
+    base = next(way for way in ways if way.name == BASELINE)
+    users = {name for name in models.NAMES if models.is_user(name)}
+    client, connection = Client(ranking.target, index=index), Connection(base.target)
     split = [
         ({n: rows[0][n] for n in users}, [{n: v for n, v in row.items() if n not in users} for row in rows])
         for rows in batches
     ]
-    times: dict[str, list[float]] = {"ctrkit, Client.rank": [], baseline.name: []}
+    times: dict[str, list[float]] = {"ctrkit, Client.rank": [], base.name: []}
     for i in range(60):
         rows, (user, ads) = batches[i % len(batches)], split[i % len(batches)]
         start = time.perf_counter()
         client.rank(user, {}, ads)
         middle = time.perf_counter()
-        baseline.connection.predict("predict", {"examples": examples(rows)}, ["logistic"])
+        connection.predict("predict", models.example_inputs(rows), ["logistic"])
         times["ctrkit, Client.rank"].append((middle - start) * 1e3)
-        times[baseline.name].append((time.perf_counter() - middle) * 1e3)
+        times[base.name].append((time.perf_counter() - middle) * 1e3)
     print("\n| from raw values to scores, caller in Python | p50, ms |\n|---|---|")
     for name, values in times.items():
         print(f"| {name} | {statistics.median(values):.2f} |")
 
 
-def report_first_requests(
-    paths: dict[str, Path], index: FeatureIndex, batches: Sequence[Sequence[Impression]], starts: int
-) -> None:
+def first_requests(folder: Path, batches: Sequence[Sequence[models.Impression]], starts: int) -> None:
+    """A freshly started server's first request beside its warm ones."""
     print(f"\nFirst request after load, median of {starts} fresh servers a way\n")
     print("| way | warmup | first, ms | warm p50, ms | first / warm |\n|---|---|---|---|---|")
-    for kind, path in paths.items():
+    path, index = models.ctrkit_model(folder / "ctrkit", warm=True)
+    ids = index.ids(batches[0])
+    base = models.feature_column_model(folder / "feature_column", warm=True)
+    for name, exported, signature, output, inputs in [
+        (BASELINE, base, "predict", "logistic", models.example_inputs(batches[0])),
+        ("packed", path, "serving_default", "ctr", {"ids": ids}),
+        ("rank", path, "rank", "ctr", models.rank_inputs(ids, index)),
+    ]:
         for warmup in (True, False):
-            runs = [first_requests(path, kind, index, batches, warmup=warmup) for _ in range(starts)]
-            for name in runs[0]:
-                first = statistics.median(run[name][0] for run in runs)
-                warm = statistics.median(run[name][1] for run in runs)
-                shown = "replayed" if warmup else "skipped"
-                print(f"| {name} | {shown} | {first:.1f} | {warm:.2f} | {first / warm:.1f} |")
+            firsts, warms = [], []
+            for _ in range(starts):
+                with (
+                    serve_in_process(exported, require_index=False, warmup=warmup) as server,
+                    Connection(server.target) as connection,
+                ):
+                    connection.status()  # Connecting is not the model's doing.
+                    spent = []
+                    for _ in range(51):
+                        start = time.perf_counter()
+                        connection.predict(signature, inputs, [output], deadline=60)
+                        spent.append((time.perf_counter() - start) * 1e3)
+                firsts.append(spent[0])
+                warms.append(statistics.median(spent[1:]))
+            first, warm = statistics.median(firsts), statistics.median(warms)
+            shown = "replayed" if warmup else "skipped"
+            print(f"| {name} | {shown} | {first:.1f} | {warm:.2f} | {first / warm:.1f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each way and kind of load in a round")
+    parser.add_argument("--starts", type=int, default=3, help="fresh servers for the first request; 0 skips that table")
+    parser.add_argument("--no-xla", action="store_true", help="leave out the compiled form")
+    parser.add_argument("--plot", type=Path, default=Path("artifacts/benchmarks/serving.png"), help="the chart")
+    options = parser.parse_args()
+    tf.get_logger().setLevel("ERROR")  # tf.feature_column warns of its deprecation hundreds of times.
+    batches = [models.impressions(models.CANDIDATES, seed) for seed in range(10, 18)]
+    open_loop = {"phases": ((RATE, options.seconds),), "deadline": 1.0}
+    kinds: dict[str, dict[str, Any]] = {
+        "1 connection": {"connections": 1, "seconds": options.seconds},
+        "4 connections": {"connections": 4, "seconds": options.seconds},
+        f"open loop, {RATE:.0f} requests a second": open_loop,
+    }
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        ways = list(ways_of(stack, Path(directory), batches, xla=not options.no_xla))
+        for way in ways:
+            way.block("warm", load.Load(target=way.target, seconds=1.0, connections=4), keep=False)
+        for _ in range(options.rounds):
+            for kind, settings in kinds.items():
+                for way in ways:
+                    way.block(kind, load.Load(target=way.target, **settings))
+        print(f"{models.CANDIDATES} candidates, {options.rounds} rounds of {options.seconds:g} s, taking turns")
+        for kind in kinds:
+            report(ways, kind)
+        ordered = list(reversed(ways))
+        ordered.sort(key=lambda way: way.name != "rank")
+        one = "1 connection"
+        panels = {
+            "round trip, p50": {way.name: way.p(one, 50) for way in ordered},
+            "server CPU a request": {way.name: statistics.median(way.cpu[one]) for way in ordered},
+        }
+        headline = f"Ranking {models.CANDIDATES} candidates over loopback"
+        draw_bars(options.plot, panels, headline=headline, unit="ms", digits=1)
+        from_raw_values(ways, models.index_of(), batches)
+        stack.close()
+        if options.starts:
+            first_requests(Path(directory) / "starts", batches, options.starts)
 
 
 if __name__ == "__main__":

@@ -156,6 +156,24 @@ def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(r
     assert main(["verify", *words(root), "run=killed", "tracking=none"]) == 0
 
 
+def test_a_synchronous_cluster_survives_the_kills_of_a_server_and_of_its_chief(root: Path) -> None:
+    """A worker that waits for the answer to its gradients hears of the new chief: nobody else would end its step."""
+    victims = ["ps-0", "chief-0"]
+
+    def kill(cluster: Cluster) -> None:
+        for victim in victims:
+            step = (cluster.status() or {}).get("cluster", {}).get("step", 0)
+            cluster.wait_for_step(step + 20)
+            os.kill(cluster.launched.pids()[victim], signal.SIGKILL)
+            time.sleep(1)
+
+    more = ("training=sync_ps", "training.epochs=4", "training.checkpoint_every=30", "tracking=none")
+    cluster = Cluster(root, "sync-killed", *more, workers=2, evaluator=False)
+    assert cluster.run(kill)["steps"] == 4 * 60
+    assert {name for name, count in cluster.launched.restarted.items() if count} == set(victims)
+    assert tensors(cluster.run_dir)["global_step"] == 4 * 60
+
+
 def test_backup_workers_make_up_for_a_slow_one(root: Path) -> None:
     seen: list[dict[str, Any]] = []
 
