@@ -126,6 +126,8 @@ class Servable:
                 raise RequestError(f"Input {name!r} of signature {signature!r}: got {got}, expected {spec}.")
             elif columns is not None:
                 self._check_rows(array, columns, name, signature)
+        if len(plan.aligned) > 1:
+            self._check_lengths(inputs, plan.aligned, signature)
         if self._batcher is not None and plan.merged:
             lengths = {len(inputs[name]) for name in plan.batched}
             rows = lengths.pop()
@@ -203,7 +205,8 @@ class Servable:
         )
         batched = tuple(name for name, spec in found.inputs.items() if _any_batch(spec))
         every = len(batched) == len(inputs) > 0 and all(map(_any_batch, found.outputs.values()))
-        return _Plan(inputs, batched, every)
+        aligned = tuple(one.name for one in inputs if one.columns is not None and one.name in batched)
+        return _Plan(inputs, batched, every, aligned)
 
     def _refuse_names(self, signature: str, inputs: Mapping[str, np.ndarray], missing: str) -> NoReturn:
         """Name the first input too many, else the first too few: in TensorFlow Serving's words, and then our own."""
@@ -241,6 +244,17 @@ class Servable:
             f"feature_index (fingerprint {self.index.fingerprint[:12]})."
         )
 
+    def _check_lengths(self, inputs: Mapping[str, np.ndarray], names: Sequence[str], signature: str) -> None:
+        lengths = [len(inputs[name]) for name in names]
+        if lengths.count(lengths[0]) == len(lengths):
+            return
+        usual = max(set(lengths), key=lengths.count)
+        odd = next(i for i, length in enumerate(lengths) if length != usual)
+        raise RequestError(
+            f"Input {names[odd]!r} of signature {signature!r} has {lengths[odd]} rows where others have {usual}, "
+            "expected one row a candidate in each."
+        )
+
     def _check_golden(self, golden: Mapping[str, Any] | None) -> None:
         """Score the rows that were scored when the model was exported: a damaged file must not answer requests."""
         if not golden or not golden["ids"]:
@@ -271,6 +285,7 @@ class _Plan(NamedTuple):
     inputs: tuple[_Input, ...]
     batched: tuple[str, ...]  # Inputs of one row a candidate.
     merged: bool  # Every input and output is: requests may be computed together.
+    aligned: tuple[str, ...]  # Inputs that hold the columns of the same candidates.
 
 
 def _any_batch(spec: TensorSpec) -> bool:

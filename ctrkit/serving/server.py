@@ -6,6 +6,7 @@ In a process of its own: `python -m ctrkit.serving.server PATH --port 8500 --res
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -231,6 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 LOG.info("%s answers at %s", name, server.target)
             if server.rest_target is not None:
                 LOG.info("HTTP at %s", server.rest_target)
+            # What is loaded stays: a full collection would walk through all of it in the middle of requests.
+            gc.collect()
+            gc.freeze()
             if given.ready_fd is not None:
                 os.write(given.ready_fd, f"{server.target} {server.rest_target or ''}\n".encode())
                 os.close(given.ready_fd)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+INDEX_SIGNATURE = "feature_index"  # `part` int64 [n] -> `bytes` string [n]: 0 is the contents, files' bytes follow.
 STRING = 7  # tensorflow.DataType.DT_STRING.
 
 # tensorflow.DataType -> (its name, numpy type, typed field of the wire's Tensor). Strings are object arrays of bytes.

@@ -181,6 +181,5 @@ def test_importing_the_client_is_light() -> None:
         assert heavy.strip() == "[]"
         assert float(megabytes) < 60  # 53 measured.
         times.append(float(seconds))
-    assert (
-        min(times) < 0.15
-    )  # Seconds of CPU beyond numpy's and gRPC's own; all three take about 0.25 on a quiet machine.
+    # Seconds of CPU beyond those of numpy and gRPC: 0.1 where nothing else runs, twice that beside other tests.
+    assert min(times) < 0.25

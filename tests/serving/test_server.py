@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from ctrkit.errors import ServingError
+from ctrkit.errors import RequestError, ServingError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.serving import Connection, Server
 from ctrkit.serving.protos import prediction_pb2
@@ -147,6 +147,13 @@ def test_two_users_in_a_rank_request_are_refused(server: Server, index: FeatureI
     code, text = refused(server, "rank", inputs)
     assert code == INVALID
     assert f"'user_ids' of signature 'rank': got int32 [2, {index.user_width}], expected int32 [1, " in text
+
+
+def test_named_columns_of_other_lengths_name_the_odd_one(connection: Connection, index: FeatureIndex, ids) -> None:  # type: ignore[no-untyped-def]
+    columns = {f.name: ids[:4, f.start] if f.length == 1 else ids[:4, f.columns] for f in index.fields}
+    columns["hour"] = columns["hour"][:1]
+    with pytest.raises(RequestError, match=r"'hour' of signature 'named' has 1 rows where others have 4"):
+        connection.predict("named", columns)
 
 
 def test_wrong_type_names_both(server: Server, ids: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ctrkit.errors import ConfigError, did_you_mean
+from ctrkit.serving.signatures import INDEX_SIGNATURE
 
 Padding = Literal["auto", "always", "never"]
 Arrays = Mapping[str, np.ndarray]
@@ -26,7 +27,8 @@ def sizes_by_signature(padding: Padding, manifest: Mapping[str, Any]) -> dict[st
     found = {name: tuple(sorted(sizes)) for name, sizes in (manifest.get("compiled") or {}).items()}
     if padding == "always":
         buckets = tuple(sorted(manifest.get("buckets") or ()))
-        found = {name: buckets for name, inputs in (manifest.get("signatures") or {}).items() if inputs} | found
+        scoring = {name for name, inputs in (manifest.get("signatures") or {}).items() if inputs} - {INDEX_SIGNATURE}
+        found = dict.fromkeys(scoring, buckets) | found
     return {name: sizes for name, sizes in found.items() if sizes}
 
 

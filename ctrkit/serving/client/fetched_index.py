@@ -16,8 +16,8 @@ from ctrkit.indexing import FeatureIndex
 from ctrkit.serving.connection.conversation import Conversation, Questions
 from ctrkit.serving.connection.messages import PREDICT, Answer, predict_answer, predict_request
 from ctrkit.serving.connection.problems import NotServedError
+from ctrkit.serving.signatures import INDEX_SIGNATURE
 
-SIGNATURE = "feature_index"  # `part` int64 [n] -> `bytes` string [n]: part 0 is the contents, the files' bytes follow.
 SIDE_BY_SIDE = 4  # Parts under way at once; a part has some megabytes.
 DEADLINE = 60.0  # Seconds for a part.
 
@@ -94,16 +94,16 @@ def _asking_contents(
     questions: Questions, version: int | None, target: str | None
 ) -> Conversation[tuple[dict[str, Any], Answer]]:
     answer = yield from questions.asking_predict(
-        SIGNATURE, {"part": np.zeros(1, np.int64)}, ["bytes"], version=version, target=target
+        INDEX_SIGNATURE, {"part": np.zeros(1, np.int64)}, ["bytes"], version=version, target=target
     )
     try:
         contents = json.loads(answer.outputs["bytes"].ravel()[0])
         files = [(PurePosixPath(file["path"]), int(file["bytes"]), str(file["sha256"])) for file in contents["files"]]
         is_sound = int(contents["part_bytes"]) > 0 and str(contents["fingerprint"]).isalnum()
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise RequestError(f"signature {SIGNATURE!r} gives no contents ({error})") from error
+        raise RequestError(f"signature {INDEX_SIGNATURE!r} gives no contents ({error})") from error
     if not is_sound or any(path.is_absolute() or ".." in path.parts for path, _, _ in files):
-        raise RequestError(f"signature {SIGNATURE!r} gives contents with a path outside of the index")
+        raise RequestError(f"signature {INDEX_SIGNATURE!r} gives contents with a path outside of the index")
     return contents, answer
 
 
@@ -118,7 +118,7 @@ def _fetching_file(
         while part < last:
             several = range(part, min(last, part + SIDE_BY_SIDE))
             requests = [
-                predict_request(questions.served, SIGNATURE, {"part": np.array([one])}, ["bytes"], at.version)
+                predict_request(questions.served, INDEX_SIGNATURE, {"part": np.array([one])}, ["bytes"], at.version)
                 for one in several
             ]
             try:

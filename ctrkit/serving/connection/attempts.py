@@ -137,7 +137,7 @@ def _delay(
     outcome: Outcome, made: int, targets: Targets, tried: list[Lane], options: ConnectionOptions
 ) -> float | None:
     """Seconds until the next attempt is worth while; None: it is not."""
-    if outcome.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if outcome.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED):
         return outcome.pushback
     if outcome.code is not grpc.StatusCode.UNAVAILABLE:
         return None

@@ -33,6 +33,10 @@ def explained(code: grpc.StatusCode | None, details: str, target: str, seconds: 
             f"`ctrkit serve`, or `python -m ctrkit.serving.server PATH --port {target.rpartition(':')[2]}`, "
             "or name the address where yours listens."
         )
+    if code is grpc.StatusCode.CANCELLED:  # How gRPC itself refuses, before a server's own queue is asked.
+        return ServingError(
+            f"{target} is overloaded and refused the call unread ({details}). Send less, or add servers."
+        )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return ServingError(f"{target} is a gRPC server, but not one that serves models ({details}).")
     name = "no status" if code is None else code.name
