@@ -100,8 +100,7 @@ def feature_column_model(directory: Path, *, warm: bool, fed_by: str = "examples
         receiver = tf.estimator.export.build_parsing_serving_input_receiver_fn(spec)
         inputs_of = example_inputs
     else:
-        specs = {name: tf.TensorSpec([None, 1], tf.string, name=name) for name in NAMES}
-        receiver = tf.estimator.export.build_raw_serving_input_receiver_fn(specs)
+        receiver = string_receiver
         inputs_of = string_inputs
     path = Path(estimator.export_saved_model(str(directory / "export"), receiver).decode())
     if warm:
@@ -116,6 +115,11 @@ def feature_column_model(directory: Path, *, warm: bool, fed_by: str = "examples
                     pack(array, request.inputs[name], name)
                 writer.write(log.SerializeToString())
     return path
+
+
+def string_receiver() -> tf.estimator.export.ServingInputReceiver:
+    placeholders = {name: tf.compat.v1.placeholder(tf.string, [None, 1], name=name) for name in NAMES}
+    return tf.estimator.export.ServingInputReceiver(dict(placeholders), placeholders)
 
 
 # --- the same candidates, as each of the ways sends them ------------------------------------------------------------
