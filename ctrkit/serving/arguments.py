@@ -210,7 +210,7 @@ def _work(group: Any) -> None:
     group.add_argument(
         "--batching-parameters-file", type=Path, help="compute requests together, as TensorFlow Serving's file says"
     )
-    group.add_argument("--max-queue", type=int, help="requests that may wait for a worker (five for each)")
+    group.add_argument("--max-queue", type=int, help="requests that may wait for a worker (four for each)")
     group.add_argument(
         "--max-message-bytes", type=int, default=LimitOptions.max_message_bytes, help="of a request (%(default)s)"
     )

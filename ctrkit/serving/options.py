@@ -14,7 +14,7 @@ from typing import Any
 
 from ctrkit.errors import ConfigError, did_you_mean
 
-QUEUE_PER_WORKER = 5  # Under overload a request then waits for about ten others, three times the usual at most.
+QUEUE_PER_WORKER = 4  # Under overload a request then waits for about eight others; a stall of some 20 ms still fits.
 LOOPBACK = ("localhost", "127.", "[::1]", "::1", "unix:")
 
 
@@ -54,7 +54,7 @@ class RestOptions:
 class LimitOptions:
     """How much a server takes on before it refuses."""
 
-    max_queue: int | None = None  # Requests that may wait for a worker; None: five for each.
+    max_queue: int | None = None  # Requests that may wait for a worker; None: four for each.
     max_message_bytes: int = 64 << 20  # Of a gRPC request; 10,000 candidates of 140 features take 6 MB.
     max_answer_bytes: int = 64 << 20  # Of a gRPC answer.
     receive_timeout: float = 10.0  # Seconds that a gRPC request may take to arrive.

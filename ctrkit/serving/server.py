@@ -34,7 +34,7 @@ from ctrkit.serving.options import ServingOptions
 from ctrkit.serving.protos import model_server_config_pb2
 from ctrkit.serving.tls import server_credentials
 
-MAX_PENDING = 16  # Beyond that gRPC ends some calls with status CANCELLED, beyond twice that all.
+MAX_PENDING = 8  # Beyond that gRPC ends some calls with status CANCELLED, beyond twice that all.
 SWITCH_EVERY = 0.0005  # Seconds; with Python's 5 ms, the one thread that takes calls in waits for those that compute.
 LOG = logging.getLogger(__name__)
 

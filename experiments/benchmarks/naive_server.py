@@ -6,10 +6,13 @@ python naive_server.py BASE [--workers 2]   prints "host:port" when it answers
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -25,8 +28,8 @@ POLL = 0.2  # Seconds.
 class NaiveServer:
     """Answers Predict from the newest version; loads the next one in a request thread."""
 
-    def __init__(self, base: Path, workers: int) -> None:
-        self._base = base
+    def __init__(self, base: Path, workers: int, *, idle: bool = False) -> None:
+        self._base, self._idle = base, idle
         self._pool = futures.ThreadPoolExecutor(workers)
         self._load()
 
@@ -45,9 +48,12 @@ class NaiveServer:
             pack_typed(array, response.outputs[name], name)
         return bytes(response.SerializeToString())
 
+    def no_work(self, raw: bytes, _: grpc.ServicerContext) -> bytes:
+        return b""
+
     def start(self) -> int:
         server = grpc.server(self._pool)
-        handler = grpc.unary_unary_rpc_method_handler(self.predict)
+        handler = grpc.unary_unary_rpc_method_handler(self.no_work if self._idle else self.predict)
         service = "tensorflow.serving.PredictionService"
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Predict": handler}),))
         port = int(server.add_insecure_port("127.0.0.1:0"))
@@ -63,12 +69,28 @@ class NaiveServer:
                 self._pool.submit(self._load).result()
 
 
+@contextmanager
+def naive(base: Path, *arguments: str) -> Iterator[tuple[str, int]]:
+    """Target and process id of such a server in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(base), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().decode().strip(), process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path, help="a directory of versions")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-work", action="store_true", help="answer nothing at once: what is left is gRPC itself")
     options = parser.parse_args()
-    print(f"127.0.0.1:{NaiveServer(options.base, options.workers).start()}", flush=True)
+    server = NaiveServer(options.base, options.workers, idle=options.no_work)
+    print(f"127.0.0.1:{server.start()}", flush=True)
     sys.stdin.read()  # Ends with its parent.
 
 

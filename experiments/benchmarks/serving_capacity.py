@@ -3,27 +3,44 @@
     python experiments/benchmarks/serving_capacity.py [--seconds 6] [--rounds 3]
 
 An open loop climbs through rates, one and two processes taking turns; a request ranks 100 candidates. The load
-generator runs on the same cores, so its share is printed too. About seven minutes.
+generator runs on the same cores, so its share is printed too, and so is what a server that answers without any work
+gets: the part of each latency that belongs to gRPC, the generator and the machine. About seven minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import tempfile
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import load
 import psutil
 import serving_models as models
 from bars import draw_bars
+from naive_server import naive
 
 from ctrkit.serving import serve_in_process
 
-RATES = (100, 200, 300, 350, 400, 450, 500, 600)
+RATES = (100, 200, 300, 350, 400, 500)
+WAYS = ("one process", "two processes", "no work")
 BUDGET = 10.0  # Milliseconds of p99.
+
+
+@contextmanager
+def server_of(way: str, base: Path) -> Iterator[tuple[str, int]]:
+    """Target and process id of a server that answers this way."""
+    if way == "no work":
+        with naive(base, "--no-work") as (target, pid):
+            yield target, pid
+    else:
+        with serve_in_process(base, processes=1 + WAYS.index(way)) as server:
+            yield server.target, server.pid
 
 
 def cpu_of(pid: int) -> float:
@@ -33,47 +50,53 @@ def cpu_of(pid: int) -> float:
     return sum(one.user + one.system for one in times)
 
 
-def climb(base: Path, requests: list[bytes], seconds: float, rounds: int) -> dict[str, dict[str, float]]:
-    """Print the ladder; returns the p99 of each number of processes by rate."""
-    p99: dict[tuple[int, int], list[float]] = {}
-    p50: dict[tuple[int, int], list[float]] = {}
-    cores: dict[tuple[int, int], list[tuple[float, float]]] = {}
-    lost: Counter[tuple[int, int]] = Counter()
+@dataclass
+class Rung:
+    """What was measured of one way at one rate; an entry a round."""
+
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)  # Cores.
+    generator: list[float] = field(default_factory=list)  # Cores.
+    lost: int = 0
+
+    @property
+    def is_kept(self) -> bool:
+        return statistics.median(self.p99) < BUDGET and not self.lost
+
+
+def climb(base: Path, requests: list[bytes], seconds: float, rounds: int) -> dict[str, dict[int, Rung]]:
+    """The ladder of each way."""
+    ladders = {way: {rate: Rung() for rate in RATES} for way in WAYS}
     for _ in range(rounds):
-        for processes in (1, 2):
-            with serve_in_process(base, processes=processes) as server:
-                load.run(load.Load(target=server.target, seconds=1.0), requests)
-                for rate in RATES:
-                    before = cpu_of(server.pid)
-                    wanted = load.Load(target=server.target, phases=((rate, seconds),), connections=8, deadline=1.0)
+        for way, ladder in ladders.items():
+            with server_of(way, base) as (target, pid):
+                load.run(load.Load(target=target, seconds=1.0), requests)
+                for rate, rung in ladder.items():
+                    before = cpu_of(pid)
+                    wanted = load.Load(target=target, phases=((rate, seconds),), connections=8, deadline=1.0)
                     found = load.run(wanted, requests)
-                    key = processes, rate
-                    p99.setdefault(key, []).append(found.p(99))
-                    p50.setdefault(key, []).append(found.p(50))
-                    server_cores = (cpu_of(server.pid) - before) / seconds
-                    cores.setdefault(key, []).append((server_cores, found.generator_cpu / seconds))
-                    lost[key] += int((found.code != 0).sum())
-    print(f"\n{models.CANDIDATES} candidates a request, medians of {rounds} rounds of {seconds:g} s\n")
-    print("| processes | requests/s | p50 | p99 | not answered | cores: server | cores: generator |")
+                    rung.p50.append(found.p(50))
+                    rung.p99.append(found.p(99))
+                    rung.server.append((cpu_of(pid) - before) / seconds)
+                    rung.generator.append(found.generator_cpu / seconds)
+                    rung.lost += int((found.code != 0).sum())
+    return ladders
+
+
+def report(ladders: dict[str, dict[int, Rung]]) -> None:
+    print("| server | requests/s | p50 | p99 | not answered | cores: server | cores: generator |")
     print("|---|---|---|---|---|---|---|")
-    kept = {1: 0, 2: 0}
-    broken = set()
-    for key in sorted(p99):
-        middle = statistics.median(p99[key])
-        shares = [statistics.median(one[i] for one in cores[key]) for i in (0, 1)]
-        if middle >= BUDGET or lost[key]:
-            broken.add(key[0])
-        elif key[0] not in broken:
-            kept[key[0]] = key[1]
-        print(
-            f"| {key[0]} | {key[1]} | {statistics.median(p50[key]):.1f} ms | {middle:.1f} ms | {lost[key]} | "
-            f"{shares[0]:.2f} | {shares[1]:.2f} |"
-        )
-    print(f"\nKept under a p99 of {BUDGET:g} ms: {kept[1]} a second by one process, {kept[2]} by two.")
-    by_processes: dict[str, dict[str, float]] = {"one process": {}, "two processes": {}}
-    for (processes, rate), values in sorted(p99.items()):
-        by_processes["one process" if processes == 1 else "two processes"][f"{rate}/s"] = statistics.median(values)
-    return by_processes
+    for way, ladder in ladders.items():
+        for rate, rung in ladder.items():
+            middle = [statistics.median(values) for values in (rung.p50, rung.p99, rung.server, rung.generator)]
+            print(
+                f"| {way} | {rate} | {middle[0]:.1f} ms | {middle[1]:.1f} ms | {rung.lost} | {middle[2]:.2f} | "
+                f"{middle[3]:.2f} |"
+            )
+    for way, ladder in ladders.items():
+        kept = list(itertools.takewhile(lambda rate: ladder[rate].is_kept, RATES))  # noqa: B023
+        print(f"{way}: {kept[-1] if kept else 0} requests a second stay under a p99 of {BUDGET:g} ms")
 
 
 def main() -> None:
@@ -87,7 +110,13 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as directory:
         exported, requests = models.rank_requests(Path(directory))
-        panels = climb(exported.parent, requests, options.seconds, options.rounds)
+        ladders = climb(exported.parent, requests, options.seconds, options.rounds)
+    print(f"\n{models.CANDIDATES} candidates a request, medians of {options.rounds} rounds of {options.seconds:g} s\n")
+    report(ladders)
+    panels = {
+        way: {f"{rate}/s": statistics.median(rung.p99) for rate, rung in ladder.items()}
+        for way, ladder in ladders.items()
+    }
     draw_bars(options.plot, panels, headline="p99 of 100 candidates by requests a second", unit="ms", digits=1)
 
 

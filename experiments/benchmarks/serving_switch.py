@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,10 +22,10 @@ import load
 import numpy as np
 import serving_models as models
 from bars import draw_bars
+from naive_server import naive
 
 from ctrkit.serving import serve_in_process
 
-HERE = Path(__file__).parent
 AFTER = 0.5  # Seconds after the first answer of a version that still count as its switch.
 PARTS = 4
 
@@ -41,22 +39,9 @@ def publish(exported: Path, base: Path, version: int) -> float:
 
 
 @contextmanager
-def naive(base: Path) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "naive_server.py"), str(base)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().decode().strip()
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def ours(base: Path) -> Iterator[str]:
+def ours(base: Path) -> Iterator[tuple[str, int]]:
     with serve_in_process(base, poll_every=0.2) as server:
-        yield server.target
+        yield server.target, server.pid
 
 
 def some_switches(
@@ -105,7 +90,7 @@ def main() -> None:
             for name, server in (("ctrkit", ours), ("naive", naive)):
                 base = folder / f"{name}-{part}"
                 publish(exported, base, 1)
-                with server(base) as target:
+                with server(base) as (target, _):
                     load.run(load.Load(target=target, seconds=1.0), requests)  # Connections and caches.
                     measured, appeared = some_switches(
                         target, base, exported, requests,
