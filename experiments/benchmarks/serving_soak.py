@@ -38,6 +38,7 @@ def requests_of(exported: Path, index: models.FeatureIndex) -> list[bytes]:
         found.append(models.serialized("ctr", "rank", "ctr", models.rank_inputs(ids, index)))
         if size <= 100:
             found.append(models.serialized("ctr", "serving_default", "ctr", {"ids": ids}))
+        if size <= 10:
             found.append(models.serialized("ctr", "named", "ctr", models.named_inputs(ids, index)))
     return found
 
