@@ -31,7 +31,8 @@ def test_a_server_told_to_stop_drains(halves, ask) -> None:  # type: ignore[no-u
             late := asked(channel, PREDICT, predict_request("halves", x=np.ones(1, np.float32)))
         ).code() is grpc.StatusCode.OK:
             time.sleep(0.005)  # Health turns a moment before the port does.
-        assert late.code() == grpc.StatusCode.UNAVAILABLE
+        # CANCELLED: it was on its way when the port closed.
+        assert late.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert long.code() == grpc.StatusCode.OK
         assert server.process.wait(20) == 0
         assert "Traceback" not in server.log_tail(100)
