@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from ctrkit.commands.verb import Verb
-from ctrkit.commands.verbs import HYDRA_FLAGS, VERBS
-from ctrkit.errors import CtrkitError, did_you_mean
+from ctrkit.commands.verbs import HYDRA_FLAGS, VALUED_FLAGS, VERBS
+from ctrkit.errors import ConfigError, CtrkitError, did_you_mean
 from ctrkit.version import __version__
 
 QUIET = {
@@ -57,6 +57,7 @@ def _run(verb: Verb, arguments: list[str]) -> int:
         from ctrkit.commands.configuration import load_config, run_under_hydra
 
         function = importlib.import_module(verb.module).run
+        arguments = as_overrides(verb, arguments)
         if any(word.split("=")[0] in HYDRA_FLAGS for word in arguments):
             run_under_hydra(function, [*verb.defaults, *arguments])
         else:
@@ -77,6 +78,39 @@ def _run(verb: Verb, arguments: list[str]) -> int:
         print("\ninterrupted; type the same command again to go on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
+
+
+def as_overrides(verb: Verb, arguments: list[str]) -> list[str]:
+    """A verb's bare words and flags as the key=value that they stand for; all else stays as it is.
+
+    >>> verb = Verb(name="go", summary="", text="", examples=(), words={"": "run"}, flags={"to": "where"})
+    >>> as_overrides(verb, ["first", "--to", "there", "seed=1"])
+    ['where=there', 'seed=1', 'run=first']
+
+    Raises `ConfigError` for a flag without its value.
+    """
+    overrides: list[str] = []
+    bare: dict[str, list[str]] = {}
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if name in verb.flags and (equals or word.startswith("--")):
+            if not equals:
+                if not waiting or waiting[0].startswith("-"):
+                    raise ConfigError(f"`{word}` is without its value. Type: ctrkit {verb.name} {word} VALUE")
+                value = waiting.pop(0)
+            overrides.append(f"{verb.flags[name]}={value}")
+            continue
+        begun = [begin for begin in verb.words if word.startswith(begin)]
+        if "=" not in word and not word.startswith(("-", "~")) and begun:
+            bare.setdefault(verb.words[max(begun, key=len)], []).append(word)
+            continue
+        overrides.append(word)
+        if word in VALUED_FLAGS and waiting:
+            overrides.append(waiting.pop(0))
+    listed = ((key, words[0] if len(words) == 1 else f"[{','.join(words)}]") for key, words in bare.items())
+    return overrides + [f"{key}={value}" for key, value in listed]
 
 
 def overview() -> str:

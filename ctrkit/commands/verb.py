@@ -21,6 +21,8 @@ class Verb:
     groups: tuple[str, ...] = ("experiment",)
     defaults: tuple[str, ...] = ()  # Overrides that come before the user's.
     verbs: tuple[Verb, ...] = ()
+    words: dict[str, str] = field(default_factory=dict)  # How a bare word begins -> its key; several make a list.
+    flags: dict[str, str] = field(default_factory=dict)  # `to` -> its key: `--to X`, `--to=X` and `to=X` all set it.
 
     @property
     def module(self) -> str:

@@ -20,7 +20,7 @@ HYDRA_FLAGS = (
     "-cd",
     "--config-dir",
 )
-
+VALUED_FLAGS = ("-c", "--cfg", "-i", "--info", "-p", "--package", "-cd", "--config-dir")  # A word of their own follows.
 
 _ALL = (
     Verb(
