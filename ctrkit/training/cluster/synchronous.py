@@ -24,8 +24,9 @@ GradientsAndVariables: TypeAlias = Sequence[tuple[Any, tf.Variable]]
 class SynchronousOptimizer(Legacy):
     """Another Keras optimizer behind `tf.compat.v1.train.SyncReplicasOptimizer`, for graphs of an Estimator.
 
-    The chief's update is that of `inner`, given the mean of `aggregated` workers' gradients. The state is that of
-    `inner` as well. What belongs to the current graph is found by `Synchronous.of_graph()`.
+    The chief's update is that of `inner`, given the mean of the gradients that came: of `aggregated` workers, or of
+    more where the update began late. The state is that of `inner` as well. What belongs to the current graph is found
+    by `Synchronous.of_graph()`.
 
     Args:
         inner: a legacy Keras optimizer.
@@ -78,10 +79,10 @@ class SynchronousOptimizer(Legacy):
         step = tf.compat.v1.train.get_global_step()
         pairs = [(gradient, variable) for gradient, variable in grads_and_vars if gradient is not None]
         with tf.control_dependencies([_tensor(gradient) for gradient, _ in pairs]):
-            pairs = [(_scaled(gradient, 1 / self.aggregated), variable) for gradient, variable in pairs]
+            pairs = [(_counting(gradient), variable) for gradient, variable in pairs]
         replicas = _SyncReplicas(_Version1(self.inner), self.aggregated, total_num_replicas=self.workers)
         replicas.leave_out_tokens()
-        with _sums(self.generation):
+        with _means(self.generation):
             replicas.apply_gradients(pairs, global_step=step)
         synchronous = Synchronous(
             replicas,
@@ -137,6 +138,7 @@ class Synchronous:
             with tf.control_dependencies(sent):
                 marked = marks.apply_grad(tf.one_hot(worker, workers), local_step=self.local_step)
             counted = marks.take_grad(aggregated) > 0.5  # Beside the gradients: after the update more would be in.
+            self.marks = marks
             with tf.control_dependencies([update, counted]):
                 now = tf.identity(step.read_value())
                 told = [queue.enqueue([now, counted[number]]) for number, queue in enumerate(answers)]
@@ -209,23 +211,51 @@ class _Version1(tf.compat.v1.train.Optimizer):
 
 
 @contextmanager
-def _sums(generation: int) -> Iterator[None]:
-    """Add gradients up, which are scaled beforehand: TensorFlow's mean of sparse ones divides each row by the number of
-    workers that touched it, so that rare values would learn faster than on one machine.
+def _means(generation: int) -> Iterator[None]:
+    """Let accumulators give the mean over the gradients they hold, and share them in one `generation` alone.
 
-    And shares the accumulators among the sessions of one `generation` alone.
+    TensorFlow's mean of sparse ones divides each row by the number of workers that touched it, so that rare values
+    would learn faster than on one machine; so these are added up and divided by the count that `_counting` sends.
     """
+    dense, sparse = data_flow_ops.ConditionalAccumulator, data_flow_ops.SparseConditionalAccumulator
     with ExitStack() as stack:
-        for kind in (data_flow_ops.ConditionalAccumulator, data_flow_ops.SparseConditionalAccumulator):
-            stack.enter_context(mock.patch.object(kind, "__init__", _summing(kind.__init__, generation)))
+        for kind, reduction in ((dense, "MEAN"), (sparse, "SUM")):
+            init = _made_for(kind.__init__, generation, reduction)
+            stack.enter_context(mock.patch.object(kind, "__init__", init))
+        take = _divided(sparse.take_indexed_slices_grad)
+        stack.enter_context(mock.patch.object(sparse, "take_indexed_slices_grad", take))
         yield
 
 
-def _summing(make: Callable[..., None], generation: int) -> Callable[..., None]:
-    def summing(accumulator: Any, *args: Any, shared_name: str, **more: Any) -> None:
-        make(accumulator, *args, shared_name=_shared(shared_name, generation), reduction_type="SUM", **more)
+def _made_for(make: Callable[..., None], generation: int, reduction: str) -> Callable[..., None]:
+    def made(accumulator: Any, *args: Any, shared_name: str, **more: Any) -> None:
+        make(accumulator, *args, shared_name=_shared(shared_name, generation), reduction_type=reduction, **more)
 
-    return summing
+    return made
+
+
+def _counting(gradient: Any) -> Any:
+    """A sparse gradient with one row more, of ones, beyond the variable's own: summed up, it tells how many came."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    indices = tf.cast(gradient.indices, tf.int64)  # The accumulator knows no other.
+    shape = tf.cast(gradient.dense_shape, tf.int64)
+    ones = tf.ones(tf.concat([[1], tf.shape(gradient.values)[1:]], axis=0), gradient.values.dtype)
+    return tf.IndexedSlices(
+        tf.concat([gradient.values, ones], axis=0),
+        tf.concat([indices, shape[:1]], axis=0),
+        tf.concat([shape[:1] + 1, shape[1:]], axis=0),
+    )
+
+
+def _divided(take: Callable[..., tf.IndexedSlices]) -> Callable[..., tf.IndexedSlices]:
+    def mean(accumulator: Any, num_required: int, name: str | None = None) -> tf.IndexedSlices:
+        total = take(accumulator, num_required, name)
+        count = tf.reshape(total.values[-1], [-1])[0]  # Gradients are merged by index: the highest stays last.
+        shape = tf.concat([total.dense_shape[:1] - 1, total.dense_shape[1:]], axis=0)
+        return tf.IndexedSlices(total.values[:-1] / count, total.indices[:-1], shape)
+
+    return mean
 
 
 def _shared(name: str, generation: int) -> str:
@@ -234,10 +264,3 @@ def _shared(name: str, generation: int) -> str:
 
 def _tensor(gradient: Any) -> tf.Tensor:
     return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-
-
-def _scaled(gradient: Any, by: float) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
-        indices = tf.cast(gradient.indices, tf.int64)  # The accumulator knows no other.
-        return tf.IndexedSlices(gradient.values * by, indices, gradient.dense_shape)
-    return gradient * by

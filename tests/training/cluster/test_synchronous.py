@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -59,9 +62,9 @@ def target() -> str:
 
 @contextlib.contextmanager
 def worker(
-    inner: Any, aggregated: int, workers: int, target: str, number: int = 0, generation: int = 1
+    inner: Any, aggregated: int, workers: int, target: str, number: int = 0, generation: int = 1, begins: bool = True
 ) -> Iterator[Worker]:
-    """Worker `number`; number 0 is the chief and comes first."""
+    """Worker `number`; number 0 is the chief and comes first. Unless it `begins`, it makes no updates yet."""
     with tf.Graph().as_default() as graph:
         step = v1.train.create_global_step()
         rows, labels = v1.placeholder(tf.int32, [None]), v1.placeholder(tf.float32, [None])
@@ -80,7 +83,8 @@ def worker(
             if number == 0:
                 session.run(v1.global_variables_initializer())
             session.run(v1.local_variables_initializer())
-            synchronous.start(session, is_chief=number == 0)
+            with contextlib.nullcontext() if begins else mock.patch.object(threading, "Thread"):
+                synchronous.start(session, is_chief=number == 0)
             yield Worker(session, rows, labels, train, step, [table, kernel], synchronous)
 
 
@@ -147,20 +151,42 @@ def test_a_gradient_that_comes_after_its_step_changes_nothing_and_is_told_so(tar
         assert late.send(SECOND) == (True, 2)  # Begun at the step that is.
 
 
-def test_at_least_as_many_gradients_count_as_updates_need_and_late_ones_do_not(target: str) -> None:
+def test_an_update_that_begins_late_takes_the_mean_of_all_that_came(target: str) -> None:
+    third = ([3, 3, 1], [1.0, 0.0, 0.0])
+    expected = alone(legacy.SGD(0.1), (FIRST[0] + SECOND[0] + third[0], FIRST[1] + SECOND[1] + third[1]))
+    with (
+        worker(legacy.SGD(0.1), 2, 3, target, begins=False) as one,
+        worker(legacy.SGD(0.1), 2, 3, target, 1) as two,
+        worker(legacy.SGD(0.1), 2, 3, target, 2) as three,
+        ThreadPoolExecutor() as threads,
+    ):
+        sent = [threads.submit(w.send, batch) for w, batch in ((one, FIRST), (two, SECOND), (three, third))]
+        with one.session.graph.as_default():
+            arrived = one.synchronous.marks.num_accumulated()
+        assert eventually(lambda: one.session.run(arrived) == 3, 30)
+        one.synchronous.start(one.session, is_chief=True)
+        assert [future.result(30) for future in sent] == [(True, 1)] * 3
+        for got, wanted in zip(one.values(), expected, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_as_many_gradients_count_as_updates_take_and_late_ones_do_not(target: str) -> None:
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(worker(legacy.SGD(0.01), 2, 3, target, number)) for number in range(3)]
-        counted: list[bool] = []
+        counted: list[tuple[bool, int]] = []
 
         def train(one: Worker, pause: float) -> None:
             while one.global_step() < 40:
                 time.sleep(pause)
-                counted.append(one.send(FIRST)[0])
+                counted.append(one.send(FIRST))
 
         with ThreadPoolExecutor() as threads:
             list(threads.map(train, workers, [0.0, 0.001, 0.05]))
-        # At least: an update that begins late finds all three gradients there.
-        assert 2 * workers[0].global_step() <= sum(counted) < len(counted)
+        in_update = collections.Counter(step for was_counted, step in counted if was_counted)
+        assert set(in_update) == set(range(1, workers[0].global_step() + 1))
+        # Two; an update that began late, when all three were there, counts all three.
+        assert set(in_update.values()) <= {2, 3}
+        assert sum(in_update.values()) < len(counted)
 
 
 def test_gradients_from_before_a_return_to_a_checkpoint_count_in_no_update_after_it(target: str) -> None:
