@@ -66,6 +66,14 @@ class TrackingError(CtrkitError, RuntimeError):
     """The tracking store could not be used."""
 
 
+class RegistryError(TrackingError):
+    """A registered model, a version or an alias of it that is not there, or not whole."""
+
+
+class PromotionError(CtrkitError, RuntimeError):
+    """A model that did not pass the gates of its promotion; the message says which and how far it is off."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the nearest of `choices`, or the list of them when none is near.
 

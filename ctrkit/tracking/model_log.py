@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ctrkit.checksum import directory_checksum
 from ctrkit.errors import ArtifactError, IndexMismatchError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.tracking.environment import package_versions
@@ -14,6 +15,8 @@ from ctrkit.tracking.environment import package_versions
 INDEX_IN_MODEL = Path("assets", "feature_index")
 SAVED_MODEL = "saved_model"  # Name of the artifact inside the MLflow model.
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
+DIGEST = "ctrkit.digest"  # Tag: `directory_checksum` of the SavedModel.
+SAVED_MODEL_AT = "ctrkit.saved_model"  # Tag: its place in the MLflow model's files.
 REQUIRED = ("ctrkit", "tensorflow", "numpy", "mlflow")  # To load and score it elsewhere.
 
 
@@ -56,7 +59,12 @@ def log_model(
 
     index = check_export(Path(path), fingerprint)
     run = client.get_run(run_id)
-    facts = {"ctrkit.index_fingerprint": fingerprint, "ctrkit.width": str(index.width)}
+    facts = {
+        "ctrkit.index_fingerprint": fingerprint,
+        "ctrkit.width": str(index.width),
+        DIGEST: directory_checksum(path),
+        SAVED_MODEL_AT: f"artifacts/{Path(path).name}",  # Where MLflow puts an artifact.
+    }
     logged = client.create_logged_model(
         run.info.experiment_id, name=name, source_run_id=run_id, tags=facts, model_type="ctr"
     )

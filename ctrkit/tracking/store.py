@@ -186,6 +186,12 @@ class Store:
         return without_password(self.location.uri)
 
     @contextlib.contextmanager
+    def speaking(self) -> Iterator[Any]:
+        """MLflow's client, connected; what it raises inside the block becomes `Unreachable` or `Refused`."""
+        with self._speaking():
+            yield self._connect()
+
+    @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
         """Quieten MLflow's own log lines, and sort its errors into `Unreachable` and `Refused`."""
         try:
