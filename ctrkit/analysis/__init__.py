@@ -9,12 +9,17 @@ from ctrkit.lazy import lazy
 __all__ = [
     "Balance",
     "CalibrationBins",
+    "Difference",
     "Interval",
     "RocCurve",
+    "ScoredPart",
+    "auc_difference",
     "auc_interval",
     "calibration_bins",
     "calibration_figure",
+    "check_same_rows",
     "learning_curve_figure",
+    "log_loss_difference",
     "placement_figure",
     "roc_curve",
     "roc_figure",
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
     from ctrkit.analysis.draw_placement import placement_figure
     from ctrkit.analysis.draw_roc import roc_figure
     from ctrkit.analysis.draw_scores import score_histogram
+    from ctrkit.analysis.paired import Difference, auc_difference, log_loss_difference
     from ctrkit.analysis.roc import RocCurve, roc_curve
+    from ctrkit.analysis.scored_part import ScoredPart, check_same_rows
     from ctrkit.analysis.uncertainty import Interval, auc_interval
 else:
     # The figures need matplotlib, the numbers do not.
@@ -43,7 +50,9 @@ else:
             "draw_placement": ["placement_figure"],
             "draw_roc": ["roc_figure"],
             "draw_scores": ["score_histogram"],
+            "paired": ["Difference", "auc_difference", "log_loss_difference"],
             "roc": ["RocCurve", "roc_curve"],
+            "scored_part": ["ScoredPart", "check_same_rows"],
             "uncertainty": ["Interval", "auc_interval"],
         },
     )

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ctrkit.analysis.delong import classes, placements, variance_of_mean
 from ctrkit.analysis.scored import Scored, scored
 from ctrkit.errors import ConfigError, did_you_mean
 
@@ -58,28 +59,13 @@ def auc_interval(
 
 
 def _delong(rows: Scored, confidence: float) -> Interval:
-    _, place = np.unique(rows.scores, return_inverse=True)
-    click, other = rows.weights * rows.labels, rows.weights * (1 - rows.labels)
-    if click.sum() == 0 or other.sum() == 0:
+    auc, below, above = placements(rows)
+    if np.isnan(auc):
         return Interval(np.nan, np.nan, np.nan)
-    below = _share_below(place, other)[place]  # Of the non-clicks, seen from each row.
-    above = 1 - _share_below(place, click)[place]  # Of the clicks.
-    auc = float((click * below).sum() / click.sum())
-    variance = _variance_of_mean(below, click, auc) + _variance_of_mean(above, other, auc)
+    click, other = classes(rows)
+    variance = variance_of_mean(below, click) + variance_of_mean(above, other)
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * variance**0.5
     return Interval(auc, max(0.0, auc - reach), min(1.0, auc + reach))
-
-
-def _share_below(place: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """For each distinct score, the weight below it as a share of all; what lies at it counts a half."""
-    at = np.bincount(place, weights)
-    return (np.cumsum(at) - at / 2) / at.sum()
-
-
-def _variance_of_mean(values: np.ndarray, weights: np.ndarray, mean: float) -> float:
-    rows = int((weights > 0).sum())
-    correction = rows / (rows - 1) if rows > 1 else 0.0
-    return float(((weights * (values - mean)) ** 2).sum() / weights.sum() ** 2) * correction
 
 
 def _bootstrap(rows: Scored, confidence: float, replicates: int, random: np.random.Generator) -> Interval:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from ctrkit.atomic import write_json
+from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say, table
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.train import build
@@ -15,7 +16,9 @@ from ctrkit.commands.workspace import check_part, find_run, hint, run_config, sa
 from ctrkit.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from ctrkit.analysis import ScoredPart
     from ctrkit.records import Prepared, Records
+    from ctrkit.training import Evaluation
 
 
 def run(config: DictConfig) -> None:
@@ -45,14 +48,31 @@ def evaluate_run(config: DictConfig, run_dir: Path) -> dict[str, float]:
             tracker.log_figure(f"{part}_{name}", figure)
         tracker.log_metrics({f"{part}_{name}": value for name, value in found.metrics.items()})
         interval = auc_interval(found.labels, found.scores, found.weights)
-    write_json(
-        run_dir / f"evaluation_{part}.json",
-        {"part": part, "metrics": found.metrics, "auc_95": [interval.low, interval.high]},
-    )
+        _scored_part(part, found, prepared, records).save(run_dir)
+        write_json(
+            run_dir / f"evaluation_{part}.json",
+            {"part": part, "metrics": found.metrics, "auc_95": [interval.low, interval.high]},
+        )
+        update_card(config, run_dir, tracker)
     say(table([(name, f"{value:.5g}") for name, value in found.metrics.items()]))
     say(f"  AUC is between {interval.low:.4f} and {interval.high:.4f} with 95% confidence (DeLong)")
     say(f"  plots in {run_dir}")
     return dict(found.metrics)
+
+
+def _scored_part(part: str, found: Evaluation, prepared: Prepared, records: Records) -> ScoredPart:
+    from ctrkit.analysis import ScoredPart
+
+    return ScoredPart(
+        part=part,
+        labels=found.labels,
+        scores=found.scores,
+        weights=found.weights,
+        groups=found.groups,
+        records=records.manifest.checksum,
+        log=prepared.log_checksum,
+        fingerprint=prepared.fingerprint,
+    )
 
 
 def load_run(config: DictConfig, run_dir: Path) -> tuple[Prepared, Any]:

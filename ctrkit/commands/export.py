@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say
 from ctrkit.commands.evaluate import load_run
 from ctrkit.commands.instantiating import make
@@ -49,6 +50,7 @@ def export_run(config: DictConfig, run_dir: Path) -> Path:
         )
         if uri is not None:
             say(f"logged to MLflow as {uri}")
+        update_card(config, run_dir, tracker)
     if config.deployment.with_export:
         write_files(config, exported)
     return exported

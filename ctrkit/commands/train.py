@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say, table
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import prepare_log
@@ -45,6 +46,7 @@ def train_run(config: DictConfig) -> tuple[Path, TrainingResult]:
         tracker.log_index(prepared.index)
         result = train(model, prepared, run_dir, options=make(config.training), observer=tracker)
         log_result(tracker, run_dir, result)
+        update_card(config, run_dir, tracker)
     show_result(run_dir, result)
     return run_dir, result
 

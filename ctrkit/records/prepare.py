@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -82,6 +83,17 @@ class Prepared:
     def fingerprint(self) -> str:
         """Of the index."""
         return str(self.description["fingerprint"])
+
+    @property
+    def log_checksum(self) -> str:
+        """SHA-256 over the log's files (names and sizes), its split and its shuffle.
+
+        Where it is equal, row i of a part is the same row of the log, whatever index the records were made with.
+        """
+        inputs = self.description["inputs"]
+        sources = [[Path(source["path"]).name, source["bytes"]] for source in inputs["sources"]]
+        meaning = json.dumps([sources, inputs["split"], inputs["writer"]], sort_keys=True)
+        return hashlib.sha256(meaning.encode()).hexdigest()
 
     @property
     def rows(self) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,9 +31,7 @@ from ctrkit.training.weights import described
 
 def facts_of(fingerprint: str, records: Records, options: TrainingOptions) -> dict[str, Any]:
     """What makes a run this run, as plain values: index, training records, options."""
-    shards = [[shard.rows, shard.bytes, shard.crc32c] for shard in records.manifest.shards]
-    digest = hashlib.sha256(json.dumps(shards).encode()).hexdigest()
-    return {"fingerprint": fingerprint, "records": digest, "options": options.to_dict()}
+    return {"fingerprint": fingerprint, "records": records.manifest.checksum, "options": options.to_dict()}
 
 
 def check_same_run(known: dict[str, Any], facts: dict[str, Any], run_dir: Path) -> None:
