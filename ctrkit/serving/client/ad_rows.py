@@ -14,7 +14,7 @@ from ctrkit.indexing.split_cross import SplitCrosses, is_split
 from ctrkit.schema import column_of
 
 ROWS = (
-    20_000  # Beside its ids an ad takes some 8 bytes a column, and the values themselves where the caller drops them.
+    20_000  # Beside its ids an ad takes some 30 bytes a column, and the values themselves where the caller drops them.
 )
 AT_ONCE = 16  # A sixteenth of the rows is given up at once: looking for the oldest one by one would cost each miss.
 _IDS = (str, int, np.integer)
@@ -60,7 +60,6 @@ class AdRows:
         self._pinned = np.zeros(rows, dtype=bool)
         self._values: dict[int, dict[str, Any]] = {}  # Of pinned slots.
         self._free: list[int] = []
-        self._columns: dict[tuple[str, ...], tuple[str, ...]] = {}  # One tuple for the many ads that have the same.
         self._tick = 0
         width = self._crosses.width
         self._tokens = np.empty((rows, width), dtype=object)
@@ -113,7 +112,7 @@ class AdRows:
                         f"{why if full else 'it holds values of the user or the context, or of types that may change'}."
                     )
                 self._pinned[slot] = True
-                self._values[slot] = dict(ad)
+                self._values[slot] = self._own_values(slot, ad)
             return int(self._pinned.sum())
 
     def forget(self, keys: Iterable[Hashable] | None = None) -> None:
@@ -135,28 +134,33 @@ class AdRows:
     def _find(self, ads: Sequence[Ad]) -> list[int]:
         """The slot of each ad; -1 where it is unknown or has changed."""
         get, key_column, given, slots = self._slots.get, self.key, self._given, []
+        is_same = self._has_same_values if self._version is None else self._has_same_version
         for ad in ads:
-            if isinstance(ad, _IDS):
+            if type(ad) is not dict and isinstance(ad, _IDS):
                 slots.append(get(ad, -1))
                 continue
             try:
-                slot = get(ad.get(key_column), -1)  # type: ignore[attr-defined]
-                if slot >= 0 and not self._is_same(given[slot], ad):  # type: ignore[arg-type]
+                slot = get(ad.get(key_column), -1)  # type: ignore[union-attr]
+                if slot >= 0 and not is_same(given[slot], ad):
                     slot = -1
             except (AttributeError, TypeError, ValueError):  # No mapping, or a value that cannot be compared.
                 slot = -1
             slots.append(slot)
         return slots
 
-    def _is_same(self, given: Any, ad: Mapping[str, Any]) -> bool:
-        if self._version is not None:
-            return bool(given == ad.get(self._version))
-        columns, values, types = given
-        return (
-            values == tuple(ad.values())
-            and columns == tuple(ad)
-            and (types is None or types == tuple(map(type, ad.values())))  # 1 and True are equal, their rows are not.
-        )
+    def _has_same_version(self, given: Any, ad: Any) -> bool:
+        return bool(given == ad.get(self._version))
+
+    def _has_same_values(self, given: Any, ad: Any) -> bool:
+        values, types = given
+        if type(ad) is not dict:  # A subclass may have its own idea of what is equal.
+            ad = {column: ad.get(column) for column in ad}
+        if values != ad:  # By far the cheapest way to compare: a loop in C that passes over values that are identical.
+            return False
+        for column, kind in types:  # noqa: SIM110 - `all` would take as long as the comparison.
+            if type(ad[column]) is not kind:
+                return False
+        return True
 
     def _kept_rows(self, person: Mapping[str, Any], slots: np.ndarray) -> np.ndarray:
         self._used[slots] = self._tick
@@ -219,19 +223,24 @@ class AdRows:
             self._keys[slot] = key
         self._ids[slot], self._given[slot], self._used[slot] = row, given, self._tick
         if slot in self._values:
-            self._values[slot] = dict(ad)
+            self._values[slot] = self._own_values(slot, ad)
         if self._crosses.width:
             tokens, hashes = self._crosses.item_half(ad)
             self._tokens[slot], self._hashes[slot] = tokens, hashes
             self._present[slot] = [token is not None for token in tokens]
         return slot
 
+    def _own_values(self, slot: int, ad: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of an ad that was just kept in `slot`."""
+        return dict(ad) if self._version is not None else self._given[slot][0]
+
     def _comparable(self, ad: Mapping[str, Any]) -> Any:
         """What the next request's values are compared with; None where they could change unseen."""
         if self._version is not None:
             return ad.get(self._version)
-        values, is_ambiguous = [], False
-        for value in ad.values():
+        values, types = {}, []
+        for column in ad:
+            value = ad.get(column)
             if isinstance(value, (list, tuple)):
                 if not all(isinstance(one, (str, bytes)) for one in value):
                     return None
@@ -239,11 +248,9 @@ class AdRows:
             elif not isinstance(value, _SIMPLE):
                 return None
             elif not isinstance(value, (str, bytes)) and value in (0, 1):
-                is_ambiguous = True
-            values.append(value)
-        columns = tuple(ad)
-        types = tuple(map(type, values)) if is_ambiguous else None
-        return self._columns.setdefault(columns, columns), tuple(values), types
+                types.append((column, type(value)))  # 1 and True are equal, their rows are not.
+            values[column] = value
+        return values, tuple(types)
 
     def _slot(self) -> int | None:
         if not self._free and len(self._keys) < self.capacity:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import UserDict
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,6 +76,8 @@ def test_requests_get_the_rows_of_indexing_whole_impressions(index: FeatureIndex
         ({"price": 1}, {"price": 2}),
         ({"maker": 1}, {"maker": True}),  # Equal for Python, spelled "1" and "true" in a log.
         ({"maker": True}, {"maker": 1}),
+        ({"price": 0, "maker": 1}, {"price": 0, "maker": True}),
+        ({"price": False}, {"price": 0}),
         ({"topics": ["t1"]}, {"topics": ["t1", "t2"]}),
         ({"maker": None}, {"maker": "b1"}),
         ({"price": -1}, {"price": -2}),
@@ -94,6 +99,44 @@ def test_an_ad_that_is_changed_in_place_is_noticed(index: FeatureIndex) -> None:
     ):
         change()
         np.testing.assert_array_equal(ranker.ids(*PERSON, [one])[1], fresh(index, [one]))
+
+
+class Named(dict):  # type: ignore[type-arg]
+    """Equal when the names are."""
+
+    def __eq__(self, other: object) -> bool:
+        return self["ad"] == other["ad"]  # type: ignore[index]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [dict, Named, UserDict, MappingProxyType])
+def test_what_an_ad_itself_takes_for_equal_is_not_asked(index: FeatureIndex, kind: Callable[[dict], Any]) -> None:
+    ranker = Ranker(index, ad_key="ad")
+    for one in (ad(3), ad(3, maker="b2"), ad(3, maker="b2", price=9)):
+        np.testing.assert_array_equal(ranker.ids(*PERSON, [kind(one)])[1], fresh(index, [one]))
+        assert len(ranker.ads) == 1
+
+
+def test_an_ad_is_the_same_in_any_order_of_its_columns(index: FeatureIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker = Ranker(index, ad_key="ad")
+    expected = ranker.ids(*PERSON, [ad(3)])[1]
+    monkeypatch.setattr(ranker.ads, "_fresh_rows", None)  # Nothing is to be indexed again.
+    for kind in (dict, UserDict, MappingProxyType):
+        same = kind(dict(reversed(ad(3).items())))
+        np.testing.assert_array_equal(ranker.ids(*PERSON, [same])[1], expected)
+
+
+def test_remembered_ads_stay_as_they_were_given(index: FeatureIndex) -> None:
+    """A new index is told of them as they are remembered, not as the caller changed them since."""
+    for options in ({}, {"ad_version": "maker"}):
+        ranker, one = Ranker(index, ad_key="ad", **options), ad(3)  # type: ignore[arg-type]
+        ranker.remember([one])
+        one["price"] = 9
+        assert ranker.ads.remembered() == [ad(3)]
 
 
 def test_with_a_version_column_nothing_else_is_compared(index: FeatureIndex) -> None:
