@@ -74,6 +74,16 @@ class PromotionError(CtrkitError, RuntimeError):
     """A model that did not pass the gates of its promotion; the message says which and how far it is off."""
 
 
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that `word` may be a slip of; None where none is near.
+
+    >>> nearest("categorcial", ["categorical", "numeric"])
+    'categorical'
+    """
+    near = difflib.get_close_matches(str(word), sorted(map(str, choices)), n=1)
+    return near[0] if near else None
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the nearest of `choices`, or the list of them when none is near.
 
@@ -83,8 +93,8 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     " Valid: 'a', 'b'."
     """
     ordered = sorted(map(str, choices))
-    near = difflib.get_close_matches(str(word), ordered, n=1)
-    if near:
-        return f" Did you mean {near[0]!r}?"
+    near = nearest(word, ordered)
+    if near is not None:
+        return f" Did you mean {near!r}?"
     shown = ", ".join(map(repr, ordered[:20])) + (", …" if len(ordered) > 20 else "")
     return f" Valid: {shown}." if ordered else ""

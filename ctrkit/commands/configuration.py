@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,7 +19,11 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ctrkit.commands.main import choices, config_folder
+from ctrkit.commands.composition_errors import explain
+from ctrkit.commands.known_keys import check_files
+from ctrkit.commands.layers import composed_layers
+from ctrkit.commands.main import config_folder, groups
+from ctrkit.commands.verbs import HYDRA_FLAGS
 from ctrkit.errors import ConfigError, did_you_mean
 
 HYDRA_VERSION_BASE = "1.3"
@@ -27,12 +33,32 @@ class UserConfigPath(SearchPathPlugin):
     """Search `./conf` after ctrkit's own configuration, so that a project adds its own choices."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        folder = Path.cwd() / "conf"
-        if folder.is_dir() and folder != config_folder():
+        folder = user_folder()
+        if folder is not None:
             search_path.append("user", f"file://{folder}")
 
 
 Plugins.instance().register(UserConfigPath)
+
+
+def user_folder() -> Path | None:
+    """The project's `./conf`; None where there is none, or where it is ctrkit's own."""
+    folder = Path.cwd() / "conf"
+    return folder if folder.is_dir() and folder != config_folder() else None
+
+
+def start_name() -> str:
+    """What the configuration starts from: the project's `conf/project.yaml`, else ctrkit's `conf/main.yaml`."""
+    folder = user_folder()
+    return "project" if folder is not None and (folder / "project.yaml").is_file() else "main"
+
+
+@contextlib.contextmanager
+def initialized() -> Iterator[None]:
+    """Hydra, looking into ctrkit's and the project's folder."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION_BASE):
+        yield
 
 
 def load_config(overrides: list[str]) -> DictConfig:
@@ -40,23 +66,42 @@ def load_config(overrides: list[str]) -> DictConfig:
 
     Raises `ConfigError` with the reason and the nearest valid word.
     """
-    sys.path[:0] = (
-        [str(Path.cwd())] if str(Path.cwd()) not in sys.path else []
-    )  # For a user's own model by import path.
+    import_from_here()
     for word in overrides:
+        if word.startswith("-"):
+            raise ConfigError(f"Unknown flag {word!r}.{did_you_mean(word, HYDRA_FLAGS)}")
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"Cannot read {word!r}: expected key=value, e.g. experiment=criteo or training.epochs=2.")
-    GlobalHydra.instance().clear()
+    _refuse_hidden_choices()
     try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION_BASE):
-            composed = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+        with initialized():
+            composed = hydra.compose(start_name(), overrides=overrides, return_hydra_config=True)
             HydraConfig.instance().set_config(composed)
             config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            if user_folder() is not None:  # That ctrkit's own files are right is known.
+                check_files(composed_layers(start_name(), overrides), config_folder(), groups())
             OmegaConf.set_struct(config, True)
             OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
             return config
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error, overrides)) from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(explain(error, overrides)) from error
+
+
+def _refuse_hidden_choices() -> None:
+    """Raise `ConfigError` for a file of the user's that is never read, because ctrkit has one of that name."""
+    folder = user_folder()
+    for file in [] if folder is None else sorted(folder.glob("*/*.yaml")):
+        own = config_folder() / file.parent.name / file.name
+        if own.is_file() and own.read_bytes() != file.read_bytes():
+            raise ConfigError(
+                f"{file} has the name of one of ctrkit's choices ({own}), so that it would never be read. Rename it."
+            )
+
+
+def import_from_here() -> None:
+    """Make a user's own modules, such as a model, importable from the working directory."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def typed_overrides() -> list[str]:
@@ -64,43 +109,11 @@ def typed_overrides() -> list[str]:
     return [str(word) for word in HydraConfig.get().overrides.task]
 
 
-def _explain(error: BaseException, overrides: list[str]) -> str:
-    text = str(error).splitlines()[0].strip().rstrip(".")
-    cause = error.__cause__
-    while cause is not None:  # Hydra hides the reason here.
-        first = str(cause).splitlines()[0].strip() if str(cause) else ""
-        if first and first not in text:
-            text += f" ({first})"
-        cause = cause.__cause__
-    return text + "." + _nearest(overrides)
-
-
-def _nearest(overrides: list[str]) -> str:
-    groups = sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir())
-    for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
-        if key in groups and value not in choices(key) and value not in ("null", ""):
-            return f" No {key} {value!r}.{did_you_mean(value, choices(key))}"
-    try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION_BASE):
-            known = hydra.compose("config", overrides=[o for o in overrides if o.split("=")[0] in groups])
-    except (HydraException, OmegaConfBaseException):
-        return ""
-    for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
-        *parents, last = key.split(".")
-        parent = OmegaConf.select(known, ".".join(parents)) if parents else known
-        if isinstance(parent, DictConfig) and last not in parent and key not in groups:
-            hint = did_you_mean(last, [str(name) for name in parent])
-            return f" No key {key!r}.{hint} To add a new one type +{key}=…"
-    return ""
-
-
 def run_under_hydra(function: Callable[[DictConfig], Any], arguments: list[str]) -> None:
     """Hand the command line to Hydra: `--multirun`, `--cfg job`, `--info` and the like."""
     sys.argv = ["ctrkit", *arguments]
-    sys.path[:0] = [str(Path.cwd())] if str(Path.cwd()) not in sys.path else []
-    decorated = hydra.main(version_base=HYDRA_VERSION_BASE, config_path=str(config_folder()), config_name="config")(
+    import_from_here()
+    decorated = hydra.main(version_base=HYDRA_VERSION_BASE, config_path=str(config_folder()), config_name=start_name())(
         function
     )
     decorated()

@@ -158,6 +158,11 @@ def choices(group: str) -> list[str]:
     return sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")})
 
 
+def groups() -> list[str]:
+    """Names of the folders of `conf/`: what can be chosen by `group=name`."""
+    return sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir())
+
+
 def config_folder() -> Path:
     """Where ctrkit's own configuration lies: inside an installed package, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
