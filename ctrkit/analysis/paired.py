@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ctrkit.analysis.delong import classes, placements, variance_of_mean
-from ctrkit.analysis.scored import Scored, scored
-from ctrkit.errors import ConfigError, CtrkitError
-from ctrkit.metrics.exact import CLIP
+from ctrkit.analysis.influence import influences, losses
+from ctrkit.analysis.scored import scored
+from ctrkit.errors import ConfigError
 
 CONFIDENCE = 0.95
 
@@ -40,7 +40,7 @@ def auc_difference(
 ) -> Difference:
     """Return the AUC of `second` minus that of `first`, by DeLong's paired test: what both share cancels out.
 
-    Rows count as independent; where a user has many of them the true interval is wider.
+    Rows count as independent; where a user has many of them `metric_differences` with groups is the honest one.
 
     Args:
         labels: 0 or 1, `[n]` or `[n, 1]`.
@@ -84,15 +84,39 @@ def log_loss_difference(
     return normal_difference(value, variance_of_mean(of_rows, one.weights), confidence)
 
 
-def losses(rows: Scored) -> np.ndarray:
-    """Log loss of each row in nats, float64 [n]. Raises `CtrkitError` for a score that is no probability."""
-    if rows.scores.min() < 0 or rows.scores.max() > 1:
-        raise CtrkitError(
-            f"Scores lie between {rows.scores.min():g} and {rows.scores.max():g}, expected probabilities; "
-            "of a logit take the sigmoid first."
+def metric_differences(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    *,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Difference]:
+    """Return every metric of `second` minus that of `first`: auc, log_loss, pcoc and, of groups, grouped_auc.
+
+    Without `groups` AUC and log loss are those of `auc_difference` and `log_loss_difference`. With them, integers
+    `[n]`, the rows of one group count as drawn together (a user's rows are alike), for every metric.
+
+    Arguments and errors as `auc_difference`; metrics that the rows do not define are left out.
+    """
+    keys = None if groups is None else np.asarray(groups).reshape(-1)
+    one = influences(scored(labels, first, weights), keys)
+    two = influences(scored(labels, second, weights), keys)
+    found = {
+        name: normal_difference(
+            two[name].estimate - one[name].estimate,
+            one[name]._replace(parts=two[name].parts - one[name].parts).variance,
+            confidence,
         )
-    chance = np.clip(rows.scores, CLIP, 1 - CLIP)
-    return -np.where(rows.labels == 1, np.log(chance), np.log1p(-chance))
+        for name in ("auc", "log_loss", "pcoc", "grouped_auc")
+        if name in one
+    }
+    if groups is None:
+        found["log_loss"] = log_loss_difference(labels, first, second, weights, confidence=confidence)
+        if "auc" in found:
+            found["auc"] = auc_difference(labels, first, second, weights, confidence=confidence)
+    return found
 
 
 def normal_difference(value: float, variance: float, confidence: float = CONFIDENCE) -> Difference:

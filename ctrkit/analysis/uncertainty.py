@@ -74,7 +74,7 @@ def _bootstrap(rows: Scored, confidence: float, replicates: int, random: np.rand
     starts = np.concatenate([[0], np.flatnonzero(np.diff(rising)) + 1])  # The first row of each distinct score.
     click = (rows.weights * rows.labels)[order]
     other = (rows.weights * (1 - rows.labels))[order]
-    estimate = float(_aucs(click[None], other[None], starts)[0])
+    estimate = float(aucs_of_draws(click[None], other[None], starts)[0])
     if np.isnan(estimate):
         return Interval(np.nan, np.nan, np.nan)
     at_once = max(1, ROWS_AT_ONCE // len(rising))
@@ -82,13 +82,13 @@ def _bootstrap(rows: Scored, confidence: float, replicates: int, random: np.rand
     for begin in range(0, replicates, at_once):
         shape = (min(at_once, replicates - begin), len(rising))
         times = random.poisson(1.0, size=shape)  # How often a row is drawn: in the limit of many rows.
-        drawn.append(_aucs(times * click, times * other, starts))
+        drawn.append(aucs_of_draws(times * click, times * other, starts))
     tail = 100 * (1 - confidence) / 2
     low, high = np.nanpercentile(np.concatenate(drawn), [tail, 100 - tail])
     return Interval(estimate, float(low), float(high))
 
 
-def _aucs(click: np.ndarray, other: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def aucs_of_draws(click: np.ndarray, other: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """AUC of each replicate, from weights `[replicates, n]` in rising order of the score."""
     clicks = np.add.reduceat(click, starts, axis=1)
     others = np.add.reduceat(other, starts, axis=1)

@@ -45,16 +45,26 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights
     `[n]`, usually of the user. Raises as `auc`, and `ShapeError` where there is not one group a row.
     Source: Zhu et al., "Optimized Cost per Click in Taobao Display Advertising", KDD 2017.
     """
+    areas, impressions = group_areas(labels, scores, groups, weights)
+    counted = ~np.isnan(areas)
+    total = impressions[counted].sum()
+    return float((areas[counted] * impressions[counted]).sum() / total) if total > 0 else float("nan")
+
+
+def group_areas(
+    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The AUC (NaN where one class is absent) and the weight of each group, float64 each, in order of the groups.
+
+    Raises as `grouped_auc`.
+    """
     rows = _checked(labels, scores, weights)
     keys = np.asarray(groups).reshape(-1)
     if len(keys) != len(rows.labels):
         raise ShapeError(
             f"Grouped AUC: got {len(keys):,} groups for {len(rows.labels):,} labels; pass one group a row."
         )
-    areas, impressions = _areas(rows, keys)
-    counted = ~np.isnan(areas)
-    total = impressions[counted].sum()
-    return float((areas[counted] * impressions[counted]).sum() / total) if total > 0 else float("nan")
+    return _areas(rows, keys)
 
 
 def log_loss(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:

@@ -10,6 +10,7 @@ from sklearn import metrics
 
 from ctrkit.analysis import auc_difference, log_loss_difference
 from ctrkit.errors import ConfigError, CtrkitError, ShapeError
+from ctrkit.metrics import auc, log_loss
 from tests.analysis.known_world import World, draw
 
 # Albumin, total protein, K-G score and the outcome of 43 patients: DeLong et al. (1988), as SAS/STAT's documentation of
@@ -71,8 +72,8 @@ def test_a_bootstrap_finds_the_same_intervals(weighted: bool) -> None:
         rows = random.integers(0, len(world.labels), len(world.labels))
         w = None if weights is None else weights[rows]
         y, a, b = world.labels[rows], world.scores[rows], second[rows]
-        aucs.append(metrics.roc_auc_score(y, b, sample_weight=w) - metrics.roc_auc_score(y, a, sample_weight=w))
-        losses.append(metrics.log_loss(y, b, sample_weight=w) - metrics.log_loss(y, a, sample_weight=w))
+        aucs.append(auc(y, b, w) - auc(y, a, w))
+        losses.append(log_loss(y, b, w) - log_loss(y, a, w))
     for found, drawn in (
         (auc_difference(world.labels, world.scores, second, weights), aucs),
         (log_loss_difference(world.labels, world.scores, second, weights), losses),
