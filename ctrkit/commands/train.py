@@ -18,7 +18,7 @@ from ctrkit.commands.workspace import RUN_FILE, hint, new_run, plain, run_config
 if TYPE_CHECKING:
     from ctrkit.records import Prepared
     from ctrkit.tracking import Run
-    from ctrkit.training import TrainingResult
+    from ctrkit.training import Observer, TrainingResult
 
 
 def run(config: DictConfig) -> None:
@@ -37,18 +37,27 @@ def train_run(config: DictConfig) -> tuple[Path, TrainingResult]:
     """Train a new run, or go on with the one that was interrupted; returns its folder and result."""
     prepared = prepare_log(config)
     run_dir = choose_run(config, prepared.fingerprint)
-    from ctrkit.training import train
-
     model = build(config, prepared)
-    resolved = save_config(config, run_dir)
+    save_config(config, run_dir)  # Before the tracked run leaves its link there.
     with tracked_run(config, run_dir, attach=False, tags={"ctrkit.run_dir": str(run_dir)}) as tracker:
-        tracker.log_params(resolved)
-        tracker.log_index(prepared.index)
-        result = train(model, prepared, run_dir, options=make(config.training), observer=tracker)
-        log_result(tracker, run_dir, result)
+        result = train_tracked(config, model, prepared, run_dir, tracker)
         update_card(config, run_dir, tracker)
     show_result(run_dir, result)
     return run_dir, result
+
+
+def train_tracked(
+    config: DictConfig, model: Any, prepared: Prepared, run_dir: Path, tracker: Run, *, observer: Observer | None = None
+) -> TrainingResult:
+    """Train `model` in `run_dir`, telling `tracker` all of it; an `observer` is told of losses and evaluations in its
+    place."""
+    from ctrkit.training import train
+
+    tracker.log_params(save_config(config, run_dir))
+    tracker.log_index(prepared.index)
+    result = train(model, prepared, run_dir, options=make(config.training), observer=observer or tracker)
+    log_result(tracker, run_dir, result)
+    return result
 
 
 def show_result(run_dir: Path, result: TrainingResult) -> None:
@@ -88,17 +97,29 @@ def log_result(tracker: Run, run_dir: Path, result: TrainingResult) -> None:
 def build(config: DictConfig, prepared: Prepared) -> Any:
     """The configured model: a function or class by its import path, called with the index and its options.
 
-    `label_rate: auto` becomes the share of clicks in the training part.
+    `label_rate: auto` becomes the share of clicks in the training part. A function that takes `hp` gets keras-tuner's
+    HyperParameters with the values of `model.hp`, and its own defaults for the others.
     """
-    from ctrkit.models import build_model
+    from ctrkit.models import build_model, takes_hp
 
+    target, options = model_options(config, prepared)
+    if not takes_hp(target):
+        return build_model(target, prepared.index, **options)
+    from ctrkit.tuning import fixed_hyperparameters
+
+    with fixed_hyperparameters(options.pop("hp", None) or {}) as hp:
+        return build_model(target, prepared.index, hp=hp, **options)
+
+
+def model_options(config: DictConfig, prepared: Prepared) -> tuple[str, dict[str, Any]]:
+    """Import path and options of the configured model."""
     options = plain(config.model)
     target = options.pop("_target_")
     options.pop("_partial_", None)
     if options.get("label_rate") == "auto":
         rate = 0.0 if prepared.train is None else prepared.train.label_rate
         options["label_rate"] = rate if 0 < rate < 1 else None
-    return build_model(target, prepared.index, **options)
+    return target, options
 
 
 def choose_run(config: DictConfig, fingerprint: str) -> Path:

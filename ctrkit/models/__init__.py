@@ -1,6 +1,6 @@
 """The zoo: functions `(index, **options)` that return a `tf.keras.Model` from `ids` to `ctr`."""
 
-from ctrkit.models.build import ZOO, build_model, find_model
+from ctrkit.models.build import ZOO, build_model, find_model, takes_hp
 from ctrkit.models.dcn_v2 import dcn_v2
 from ctrkit.models.deepfm import deepfm
 from ctrkit.models.logistic_regression import logistic_regression
@@ -15,5 +15,6 @@ __all__ = [
     "find_model",
     "logistic_regression",
     "rank_model",
+    "takes_hp",
     "wide_deep",
 ]

@@ -73,6 +73,14 @@ def find_model(spec: str) -> Callable[..., Any]:
     return factory
 
 
+def takes_hp(spec: str) -> bool:
+    """Whether the model that `spec` names asks for keras-tuner's HyperParameters by a parameter `hp`."""
+    try:
+        return "hp" in inspect.signature(find_model(spec)).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def _check_options(spec: str, factory: Callable[..., Any], options: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(factory)
