@@ -46,8 +46,7 @@ def _layer(loader: ConfigLoader, path: str, package: str) -> Layer:
     for source in loader.get_sources():
         if source.scheme() == "file" and source.is_config(path):
             config = source.load_config(path).config
-            content = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else {}
-            assert isinstance(content, dict)
+            content: dict[str, Any] = dict(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
             content.pop("defaults", None)
             content.pop("hydra", None)
             group, _, name = path.rpartition("/")

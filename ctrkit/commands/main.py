@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ctrkit.commands.verb import Verb
-from ctrkit.commands.verbs import HYDRA_FLAGS, VALUED_FLAGS, VERBS
+from ctrkit.commands.verbs import HYDRA_FLAGS, VALUED_FLAGS, VERBS, sections
 from ctrkit.errors import ConfigError, CtrkitError, did_you_mean
 from ctrkit.version import __version__
 
@@ -57,6 +57,9 @@ def _run(verb: Verb, arguments: list[str]) -> int:
         from ctrkit.commands.configuration import load_config, run_under_hydra
 
         function = importlib.import_module(verb.module).run
+        if verb.plain:
+            function(arguments)
+            return 0
         arguments = as_overrides(verb, arguments)
         if any(word.split("=")[0] in HYDRA_FLAGS for word in arguments):
             run_under_hydra(function, [*verb.defaults, *arguments])
@@ -121,13 +124,14 @@ def overview() -> str:
         "usage: ctrkit VERB [experiment=NAME] [key=value ...]",
         "",
     ]
-    lines += [f"  {verb.name:<12}{verb.summary}" for verb in VERBS.values()]
+    width = 2 + max(map(len, VERBS))
+    for title, verbs in sections().items():
+        lines += [title, *(f"  {verb.name:<{width}}{verb.summary}" for verb in verbs), ""]
     lines += [
-        "",
         f"experiments: {', '.join(choices('experiment'))}",
         "",
-        "Start with `ctrkit quickstart`; it ends with what to type for a log of your own.",
-        "`ctrkit VERB --help` teaches a verb; `ctrkit VERB --cfg job` prints its configuration.",
+        "Start with `ctrkit quickstart`, or with a log of your own: `ctrkit new NAME log=FILE`.",
+        "`ctrkit VERB --help` teaches a verb; `ctrkit config …` shows what its words come to.",
     ]
     return "\n".join(lines)
 
@@ -146,8 +150,8 @@ def teach(verb: Verb) -> str:
         "choices\n" + "\n".join(f"  {f'{g}=':<14}{', '.join(names)}" for g in verb.groups if (names := choices(g)))
     )
     parts.append(
-        "Any key of the configuration can be overridden; `--cfg job` prints it without running, `--multirun` runs a\n"
-        "comma-separated list of values side by side. A folder ./conf of your own is searched after ctrkit's."
+        "Any key of the configuration can be overridden; `ctrkit config …` shows it without running, `--multirun`\n"
+        "runs a comma-separated list of values side by side. A folder ./conf of your own is searched after ctrkit's."
     )
     return "\n\n".join(parts)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ctrkit.commands.cluster_verbs import CLUSTER
+from ctrkit.commands.project_verbs import CONFIG
+from ctrkit.commands.promotion_verbs import PROMOTE, ROLLBACK
 from ctrkit.commands.verb import RUN, WHERE, Verb
 
 # Words that hand the command line to Hydra itself.
@@ -22,7 +24,17 @@ HYDRA_FLAGS = (
 )
 VALUED_FLAGS = ("-c", "--cfg", "-i", "--info", "-p", "--package", "-cd", "--config-dir")  # A word of their own follows.
 
+# The order and the headings of `ctrkit --help`; a verb that stands nowhere comes last.
+SECTIONS = {
+    "begin": ("quickstart", "new", "schema", "config"),
+    "learn": ("prepare", "train", "cluster", "tune"),
+    "judge": ("evaluate", "card", "compare", "rerun"),
+    "serve": ("export", "verify", "promote", "rollback", "serve", "rank", "serving-config"),
+}
+MORE = "more"
+
 _ALL = (
+    CONFIG,
     Verb(
         name="quickstart",
         summary="the whole way once, on an ad log made on the spot: about two minutes",
@@ -147,6 +159,8 @@ _ALL = (
         examples=("ctrkit verify experiment=criteo", "ctrkit verify experiment=criteo verify.rows=20000"),
         keys={**WHERE, **RUN, "verify.rows=N": "rows to replay (1,000); 0 for all", "part=test": "which rows"},
     ),
+    PROMOTE,
+    ROLLBACK,
     Verb(
         name="serve",
         summary="answer TensorFlow Serving's protocols on loopback: gRPC, REST, health, metrics",
@@ -198,3 +212,11 @@ _ALL = (
     ),
 )
 VERBS: dict[str, Verb] = {verb.name: verb for verb in _ALL}
+
+
+def sections() -> dict[str, list[Verb]]:
+    """The verbs under the headings of the overview."""
+    found = {title: [VERBS[name] for name in names if name in VERBS] for title, names in SECTIONS.items()}
+    listed = {name for names in SECTIONS.values() for name in names}
+    found[MORE] = [verb for name, verb in VERBS.items() if name not in listed]
+    return {title: verbs for title, verbs in found.items() if verbs}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from ctrkit.atomic import atomic_file
 from ctrkit.errors import ArtifactError, ConfigError, did_you_mean
@@ -60,17 +62,24 @@ def new_run(config: DictConfig) -> Path:
 
 
 def plain(config: Any) -> Any:
-    """A resolved copy of (a part of) the configuration as plain dicts and lists."""
-    return (
-        OmegaConf.to_container(config, resolve=True, throw_on_missing=True) if OmegaConf.is_config(config) else config
-    )
+    """A resolved copy of (a part of) the configuration as plain dicts and lists.
+
+    Raises `ConfigError` for a value that has to be given and is not.
+    """
+    if not OmegaConf.is_config(config):
+        return config
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", None) or "a key"
+        raise ConfigError(f"{key} has no value, and no default. Type {key}=VALUE.") from error
 
 
 def save_config(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     """Write the resolved configuration beside the run's checkpoints and return it."""
     resolved = plain(config)
     with atomic_file(run_dir / CONFIG_FILE) as temporary:
-        temporary.write_text(yaml.safe_dump(_without_secrets(resolved), sort_keys=False), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(without_secrets(resolved), sort_keys=False), encoding="utf-8")
     return resolved
 
 
@@ -116,9 +125,19 @@ def check_part(part: str) -> str:
     return part
 
 
-def _without_secrets(value: Any) -> Any:
+def without_secrets(value: Any) -> Any:
+    """`value` with `***` for what a key calls a password, a token or a secret."""
     if isinstance(value, dict):
         return {
-            k: "***" if any(s in str(k).lower() for s in SECRET_KEYS) else _without_secrets(v) for k, v in value.items()
+            k: "***" if any(s in str(k).lower() for s in SECRET_KEYS) else without_secrets(v) for k, v in value.items()
         }
     return value
+
+
+def finite(value: Any) -> Any:
+    """`value` with None for numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ctrkit.commands.verbs import VERBS
+from ctrkit.commands.verbs import MORE, VERBS, sections
 
 CTRKIT = [sys.executable, "-m", "ctrkit.commands.main"]
 
@@ -48,3 +48,8 @@ def test_an_unknown_verb_names_the_nearest() -> None:
     done = run("trian")
     assert done.returncode == 2
     assert "unknown verb 'trian'. Did you mean 'train'?" in done.stderr
+
+
+def test_the_overview_lists_every_verb_once_under_a_heading() -> None:
+    listed = [verb.name for title, verbs in sections().items() for verb in verbs if title != MORE]
+    assert sorted(listed) == sorted(VERBS)

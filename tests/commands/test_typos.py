@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from ctrkit.commands.configuration import initialized, load_config, start_name
+from ctrkit.commands.instantiating import make
 from ctrkit.commands.known_keys import check_files
 from ctrkit.commands.layers import composed_layers
 from ctrkit.commands.main import choices, config_folder, groups, main
+from ctrkit.commands.workspace import plain
 from ctrkit.errors import ConfigError
 
 
@@ -102,3 +104,13 @@ def test_ctrkit_s_own_experiments_set_only_what_is_read(name: str) -> None:
 def test_a_mistyped_flag_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--multrun", "seed=1,2"]) == 1
     assert "Did you mean '--multirun'?" in capsys.readouterr().err
+
+
+def test_an_option_added_by_force_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"TrainingOptions has no option 'epoch'\. Did you mean 'epochs'\?"):
+        make(load_config(["+training.epoch=3"]).training)
+
+
+def test_a_value_that_was_not_given_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"data\.path has no value, and no default\. Type data\.path=VALUE"):
+        plain(load_config(["data=files"]).data)
