@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from ctrkit.errors import SchemaError
 
 OPERATORS = (">=", "<=", "==", "!=", ">", "<", "in")
@@ -40,6 +38,8 @@ class Label:
                     f"operators: {', '.join(OPERATORS)}."
                 )
             return cls(column=text.strip())
+        import yaml  # Takes as long as all else that reading an index imports, and most labels are no rules.
+
         value = yaml.safe_load(found["value"])
         operator = found["operator"]
         if operator == "in" and not isinstance(value, list):
@@ -68,6 +68,8 @@ class Label:
     def __str__(self) -> str:
         if self.operator is None:
             return self.column
+        import yaml
+
         value = yaml.safe_dump(self.value, default_flow_style=True).strip().removesuffix("...").strip()
         return f"{self.column} {self.operator} {value}"
 

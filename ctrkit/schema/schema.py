@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ctrkit.errors import SchemaError, did_you_mean
 from ctrkit.schema.features import KINDS, SIDES, Categorical, Cross, Feature, Hashed, Sequence
 from ctrkit.schema.label import Label
@@ -145,8 +143,12 @@ class Schema:
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> Schema:
         """Read a schema file. Raises `SchemaError` naming the file."""
+        import yaml  # An index holds its schema as JSON: to read one, as clients do, goes without.
+
+        from ctrkit.schema.no_duplicates import NoDuplicates
+
         try:
-            raw = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_NoDuplicates)
+            raw = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=NoDuplicates)
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise SchemaError(f"Cannot read schema {path}: {error}") from error
         if not isinstance(raw, Mapping):
@@ -171,17 +173,6 @@ class Schema:
         log_format = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self.format).items()}
         whole = {"format": log_format, "label": str(self.label), "weight": self.weight, "group": self.group}
         return {k: v for k, v in {**whole, "time": self.time, "features": features}.items() if v is not None}
-
-
-class _NoDuplicates(yaml.SafeLoader):
-    """Refuses a key that is there twice, where YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"{name!r} is there twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
 
 
 def column_of(feature: Feature) -> str | None:

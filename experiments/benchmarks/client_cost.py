@@ -25,11 +25,17 @@ from ctrkit.serving.client.ranker import Ranker
 from ctrkit.serving.client.template import RequestTemplate
 from ctrkit.serving.connection.messages import Served, predict_request
 
-PERSON, ITEM, CROSSES, ADS, POOL, ROUNDS = 60, 60, 20, 100, 2_000, 300
-IMPORT = """
-import sys, time
+PERSON, ITEM, CROSSES, ADS, POOL, ROUNDS, STARTED = 60, 60, 20, 100, 2_000, 300, 20
+NAMED = "from ctrkit.serving.client import AsyncClient, Client"
+STARTS = {  # All that a process does before its first request.
+    "numpy and gRPC alone": "import numpy, grpc",
+    "import": NAMED,
+    "import and open": f"{NAMED}; Client('127.0.0.1:1'), AsyncClient('127.0.0.1:1')",
+}
+MEASURED = """
+import time
 began = time.process_time()
-from ctrkit.serving.client import AsyncClient, Client
+{}
 seconds = time.process_time() - began
 rss = next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]
 print(seconds, int(rss) / 1024)
@@ -115,12 +121,21 @@ def measure_indexing(crosses: int) -> None:
     show(title, interleaved(ways))
 
 
+def measure_starts() -> None:
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in STARTS}
+    for _ in range(STARTED):
+        for name, statements in STARTS.items():
+            script = MEASURED.format(statements)
+            seconds, megabytes = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+            found[name].append((float(seconds), float(megabytes)))
+    print(f"{'':44} {'median s':>10} {'least s':>10} {'MB':>10}")
+    for name, runs in found.items():
+        all_ = [run[0] for run in runs]
+        print(f"{name:44} {statistics.median(all_):>10.3f} {min(all_):>10.3f} {max(run[1] for run in runs):>10.1f}")
+
+
 def main() -> None:
-    runs = [
-        [float(word) for word in subprocess.check_output([sys.executable, "-c", IMPORT], text=True).split()]
-        for _ in range(5)
-    ]
-    print(f"import: {min(run[0] for run in runs):.3f} s of CPU, {max(run[1] for run in runs):.1f} MB resident")
+    measure_starts()
     for crosses in (0, CROSSES):
         measure_indexing(crosses)
     template = RequestTemplate(Served(model="ctr"), "rank", {"user_ids": PERSON, "item_ids": ITEM}, "ctr")

@@ -12,14 +12,11 @@ from ctrkit.errors import ConfigError, RequestError, did_you_mean
 from ctrkit.indexing import FeatureIndex
 from ctrkit.indexing.split_cross import SplitCrosses, is_split
 from ctrkit.schema import column_of
+from ctrkit.serving.client.ads import ROWS, Ad
 
-ROWS = (
-    20_000  # Beside its ids an ad takes some 30 bytes a column, and the values themselves where the caller drops them.
-)
 AT_ONCE = 16  # A sixteenth of the rows is given up at once: looking for the oldest one by one would cost each miss.
 _IDS = (str, int, np.integer)
 _SIMPLE = (str, int, float, bool, bytes, type(None))
-Ad = Mapping[str, Any] | Hashable
 
 
 class AdRows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ctrkit.errors import ConfigError, IndexMismatchError, RequestError, ServingError
 from ctrkit.indexing import FeatureIndex
-from ctrkit.serving.client.ad_rows import ROWS, Ad
+from ctrkit.serving.client.ads import Ad
 from ctrkit.serving.client.fetched_index import asking_fingerprint, fetching
 from ctrkit.serving.client.ranker import Ranker, load_index
 from ctrkit.serving.client.ranking import Ranking
@@ -48,27 +48,23 @@ class Asking:
         self,
         questions: Questions,
         index: FeatureIndex | str | os.PathLike[str] | None,
+        ranker: Callable[[FeatureIndex], Ranker],
         *,
-        strict: bool = True,
-        ad_key: str | None = None,
-        ad_version: str | None = None,
-        ad_rows: int = ROWS,
-        split: int | None = None,
-        index_cache: str | os.PathLike[str] | None = None,
+        split: int | None,
+        index_cache: str | os.PathLike[str] | None,
     ) -> None:
-        """See `Client`."""
+        """See `Client`; `ranker` makes what turns values into ids under an index."""
         if split is not None and split < 1:
             raise ConfigError(f"`split` is {split} candidates, expected 1 or more, or None.")
         self.questions = questions
-        self._options = {"strict": strict, "ad_key": ad_key, "ad_version": ad_version, "ad_rows": ad_rows}
-        self._split, self._cache = split, None if index_cache is None else Path(index_cache)
+        self._ranker, self._split, self._cache = ranker, split, None if index_cache is None else Path(index_cache)
         self._fetches = index is None
         self._known: Known | None = None
         if index is not None:
             self._use(index if isinstance(index, FeatureIndex) else load_index(index))
 
     def _use(self, index: FeatureIndex) -> Known:
-        ranker = Ranker(index, **self._options)  # type: ignore[arg-type]
+        ranker = self._ranker(index)
         if self._known is not None and (remembered := self._known.ranker.ads.remembered()):
             ranker.remember(remembered)
         self._known = known = Known(ranker, self.questions.served)

@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from ctrkit.serving.client.ads import Ad
+from ctrkit.serving.client.opened import Opened
 
-from ctrkit.indexing import FeatureIndex
-from ctrkit.serving.client.ad_rows import ROWS, Ad
-from ctrkit.serving.client.asking import Asking
-from ctrkit.serving.client.ranking import Ranking
-from ctrkit.serving.connection.asynchronous import AsyncConnection
-from ctrkit.serving.connection.messages import VersionStatus
-from ctrkit.serving.connection.options import ConnectionOptions
-from ctrkit.serving.signatures import Signature
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ctrkit.indexing import FeatureIndex
+    from ctrkit.serving.client.ranking import Ranking
+    from ctrkit.serving.connection.asynchronous import AsyncConnection
+    from ctrkit.serving.connection.messages import VersionStatus
+    from ctrkit.serving.signatures import Signature
 
 
-class AsyncClient:
+class AsyncClient(Opened):
     """Scores from a server, for one event loop; what it is given and what it returns are as with `Client`.
 
     >>> async with AsyncClient("127.0.0.1:8500", ad_key="ad_id") as client:  # doctest: +SKIP
     ...     scores = await client.rank({"user_id": "u1"}, {"hour": 9}, [{"ad_id": "a"}, {"ad_id": "b"}])
     """
 
-    def __init__(
-        self,
-        target: str | Sequence[str],
-        index: FeatureIndex | str | os.PathLike[str] | None = None,
-        model: str = "ctr",
-        *,
-        deadline: float | None = None,
-        version: int | None = None,
-        label: str | None = None,
-        options: ConnectionOptions | None = None,
-        strict: bool = True,
-        ad_key: str | None = None,
-        ad_version: str | None = None,
-        ad_rows: int = ROWS,
-        split: int | None = None,
-        index_cache: str | os.PathLike[str] | None = None,
-    ) -> None:
-        """Connect on the first call. The arguments are those of `Client`."""
-        self.connection = AsyncConnection(
-            target, model, deadline=deadline, version=version, label=label, options=options
-        )
-        self._asking = Asking(
-            self.connection,
-            index,
-            strict=strict,
-            ad_key=ad_key,
-            ad_version=ad_version,
-            ad_rows=ad_rows,
-            split=split,
-            index_cache=index_cache,
-        )
+    connection: AsyncConnection
+
+    def _connected(self, *where: Any, **how: Any) -> AsyncConnection:
+        from ctrkit.serving.connection.asynchronous import AsyncConnection  # See `Opened`.
+
+        return AsyncConnection(*where, **how)
 
     async def open(self) -> FeatureIndex:
         """The feature index; fetched when it was not yet."""

@@ -2,76 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from ctrkit.serving.client.ads import Ad
+from ctrkit.serving.client.opened import Opened
 
-from ctrkit.indexing import FeatureIndex
-from ctrkit.serving.client.ad_rows import ROWS, Ad
-from ctrkit.serving.client.asking import Asking
-from ctrkit.serving.client.ranking import Ranking
-from ctrkit.serving.connection.blocking import Connection
-from ctrkit.serving.connection.messages import VersionStatus
-from ctrkit.serving.connection.options import ConnectionOptions
-from ctrkit.serving.signatures import Signature
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ctrkit.indexing import FeatureIndex
+    from ctrkit.serving.client.ranking import Ranking
+    from ctrkit.serving.connection.blocking import Connection
+    from ctrkit.serving.connection.messages import VersionStatus
+    from ctrkit.serving.signatures import Signature
 
 
-class Client:
+class Client(Opened):
     """Scores from a server; safe to share between threads. Needs neither TensorFlow nor the training side of ctrkit.
 
     >>> with Client("127.0.0.1:8500", ad_key="ad_id") as client:  # doctest: +SKIP
     ...     scores = client.rank({"user_id": "u1"}, {"hour": 9}, [{"ad_id": "a"}, {"ad_id": "b"}])
     """
 
-    def __init__(
-        self,
-        target: str | Sequence[str],
-        index: FeatureIndex | str | os.PathLike[str] | None = None,
-        model: str = "ctr",
-        *,
-        deadline: float | None = None,
-        version: int | None = None,
-        label: str | None = None,
-        options: ConnectionOptions | None = None,
-        strict: bool = True,
-        ad_key: str | None = None,
-        ad_version: str | None = None,
-        ad_rows: int = ROWS,
-        split: int | None = None,
-        index_cache: str | os.PathLike[str] | None = None,
-    ) -> None:
-        """Connect on the first call.
+    connection: Connection
 
-        Args:
-            target: "host:port", or several of servers that serve the same model.
-            index: the served model's own index, or the path of the SavedModel (or of its index); None fetches it from
-                the server, and again when a version with another index takes over.
-            model: its name on the server.
-            deadline: seconds that a request may take with all its attempts, unless it is given its own; 2 when None.
-            version: ask this version rather than the latest.
-            label: ask the version with this label, such as "canary".
-            options: channels, retries, hedging, TLS.
-            strict: refuse keys that are no column of the log (a typo would silently count as a missing value).
-            ad_key: the column that names an ad: the rows of its other columns are then kept from request to request.
-                An ad whose values have changed is indexed again.
-            ad_version: a column that changes whenever an ad does; with it nothing else is compared.
-            ad_rows: ads that are kept, those not asked for the longest are given up first.
-            split: candidates in one call at most; longer lists are sent in parts side by side. None never splits.
-            index_cache: the folder for fetched indexes; None is `~/.cache/ctrkit`.
-        """
-        self.connection = Connection(target, model, deadline=deadline, version=version, label=label, options=options)
-        self._asking = Asking(
-            self.connection,
-            index,
-            strict=strict,
-            ad_key=ad_key,
-            ad_version=ad_version,
-            ad_rows=ad_rows,
-            split=split,
-            index_cache=index_cache,
-        )
+    def _connected(self, *where: Any, **how: Any) -> Connection:
+        from ctrkit.serving.connection.blocking import Connection  # See `Opened`.
+
+        return Connection(*where, **how)
 
     @property
     def index(self) -> FeatureIndex:

@@ -12,7 +12,8 @@ import numpy as np
 from ctrkit.errors import ArtifactError, RequestError, did_you_mean
 from ctrkit.indexing import FeatureIndex
 from ctrkit.schema import column_of
-from ctrkit.serving.client.ad_rows import ROWS, Ad, AdRows
+from ctrkit.serving.client.ad_rows import AdRows
+from ctrkit.serving.client.ads import ROWS, Ad
 from ctrkit.serving.versions import INDEX_DIRECTORY, versions_of
 
 READ_THROUGH = 64 << 20  # Bytes of an index that are compared with their digests; a larger one is mapped unread.

@@ -9,10 +9,8 @@ from typing import Any
 
 import grpc
 
-from ctrkit.errors import ServingError
-from ctrkit.serving.connection.attempts import Attempts, Call, Outcome, Reply, attempts
-from ctrkit.serving.connection.blocking import failed
-from ctrkit.serving.connection.conversation import POLL_EVERY, Conversation, Questions, Result, seen
+from ctrkit.serving.connection.attempts import Attempts, Call, Outcome, Reply, attempts, failed
+from ctrkit.serving.connection.conversation import POLL_EVERY, Conversation, Questions, Result
 from ctrkit.serving.connection.messages import Answer, VersionStatus
 from ctrkit.serving.connection.options import COMPRESSIONS
 from ctrkit.serving.connection.targets import Lane
@@ -51,18 +49,7 @@ class AsyncConnection(Questions):
         """See `Connection.wait_until_available`."""
         until = time.monotonic() + timeout
         for target in self.targets.all:
-            while True:
-                try:
-                    states = await self.hold(self.asking_status(target=target.address))
-                    if any(status.state == "AVAILABLE" for status in states):
-                        break
-                    last = seen(states)
-                except ServingError as error:
-                    last = str(error)
-                if time.monotonic() > until:
-                    raise ServingError(
-                        f"Model {self.model!r} at {target.address} was not available after {timeout:g} s: {last}"
-                    )
+            while not await self.hold(self.asking_available(target.address, until, timeout)):
                 await asyncio.sleep(POLL_EVERY)
 
     async def hold(self, conversation: Conversation[Result]) -> Result:
@@ -96,14 +83,8 @@ class AsyncConnection(Questions):
 
     def _channel(self, lane: Lane) -> Any:
         if not self._channels:  # Opened here, as a channel belongs to the loop that runs when it is made.
-            self._channels = tuple(self._open(one.target.address) for one in self.targets.lanes)
+            self._channels = self.new_channels(grpc.aio)
         return self._channels[lane.number]
-
-    def _open(self, address: str) -> Any:
-        options = self.options
-        if options.tls is None:
-            return grpc.aio.insecure_channel(address, options.channel_arguments)
-        return grpc.aio.secure_channel(address, options.tls.credentials(), options.channel_arguments)
 
     async def _together(self, calls: Sequence[Call]) -> list[Reply]:
         """The replies to calls that are sent side by side. Raises the first error."""

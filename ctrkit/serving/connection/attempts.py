@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -17,8 +17,7 @@ from ctrkit.serving.connection.targets import Lane, Targets
 PUSHBACK = "grpc-retry-pushback-ms"  # gRPC's own word for "come again after so many milliseconds".
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A request to a gRPC method; `seconds` is its whole budget, `target` the only address that may answer it."""
 
     method: str
@@ -29,16 +28,14 @@ class Call:
     hedged: bool = True
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """The answer's bytes and who gave it."""
 
     raw: bytes
     target: str
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """Send the call to `start` (None: to nobody new), then wait for any attempt's outcome.
 
     At most `wait` seconds (None: as long as it takes); the new attempt has `seconds`.
@@ -49,8 +46,7 @@ class Step:
     wait: float | None
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an attempt ended: `raw` on success, else a code and texts."""
 
     lane: Lane
@@ -58,6 +54,15 @@ class Outcome:
     code: grpc.StatusCode | None = None
     details: str = ""
     pushback: float | None = None  # Seconds.
+
+
+def failed(error: Any, lane: Lane) -> Outcome:
+    """The outcome of an attempt that ended with one of gRPC's errors."""
+    pushback = None
+    for key, value in error.trailing_metadata() or ():
+        if key == PUSHBACK:
+            pushback = float(value) / 1e3 if str(value).isdigit() else None
+    return Outcome(lane, None, error.code(), error.details() or "", pushback)
 
 
 Attempts = Generator[Step, "Outcome | None", Reply]

@@ -10,9 +10,8 @@ from typing import Any
 
 import grpc
 
-from ctrkit.errors import ServingError
-from ctrkit.serving.connection.attempts import PUSHBACK, Attempts, Call, Outcome, Reply, attempts
-from ctrkit.serving.connection.conversation import POLL_EVERY, Conversation, Questions, Result, seen
+from ctrkit.serving.connection.attempts import Attempts, Call, Outcome, Reply, attempts, failed
+from ctrkit.serving.connection.conversation import POLL_EVERY, Conversation, Questions, Result
 from ctrkit.serving.connection.messages import Answer, VersionStatus
 from ctrkit.serving.connection.options import COMPRESSIONS
 from ctrkit.serving.connection.targets import Lane
@@ -54,18 +53,7 @@ class Connection(Questions):
         """Return when every target has an AVAILABLE version. Raises `ServingError` with what was seen last."""
         until = time.monotonic() + timeout
         for target in self.targets.all:
-            while True:
-                try:
-                    states = self.hold(self.asking_status(target=target.address))
-                    if any(status.state == "AVAILABLE" for status in states):
-                        break
-                    last = seen(states)
-                except ServingError as error:
-                    last = str(error)
-                if time.monotonic() > until:
-                    raise ServingError(
-                        f"Model {self.model!r} at {target.address} was not available after {timeout:g} s: {last}"
-                    )
+            while not self.hold(self.asking_available(target.address, until, timeout)):
                 time.sleep(POLL_EVERY)
 
     def hold(self, conversation: Conversation[Result]) -> Result:
@@ -99,13 +87,7 @@ class Connection(Questions):
 
     @cached_property
     def _channels(self) -> tuple[grpc.Channel, ...]:
-        return tuple(self._open(lane.target.address) for lane in self.targets.lanes)
-
-    def _open(self, address: str) -> grpc.Channel:
-        options = self.options
-        if options.tls is None:
-            return grpc.insecure_channel(address, options.channel_arguments)
-        return grpc.secure_channel(address, options.tls.credentials(), options.channel_arguments)
+        return self.new_channels(grpc)
 
     @cached_property
     def _methods(self) -> dict[tuple[int, str], Any]:
@@ -216,12 +198,3 @@ def _outcome(future: Any, lane: Lane) -> Outcome:
         return failed(error, lane)
     except grpc.FutureCancelledError:  # The connection was closed meanwhile.
         return Outcome(lane, None, grpc.StatusCode.CANCELLED, "The connection was closed.")
-
-
-def failed(error: Any, lane: Lane) -> Outcome:
-    """The outcome of a call that raised one of gRPC's errors."""
-    pushback = None
-    for key, value in error.trailing_metadata() or ():
-        if key == PUSHBACK:
-            pushback = float(value) / 1e3 if str(value).isdigit() else None
-    return Outcome(lane, None, error.code(), error.details() or "", pushback)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ctrkit.errors import RequestError
+from ctrkit.errors import RequestError, ServingError
 from ctrkit.serving.connection import messages
 from ctrkit.serving.connection.attempts import Call, Reply
 from ctrkit.serving.connection.hedges import Hedges
@@ -61,6 +62,14 @@ class Questions:
         """Seconds for a call that is not given its own."""
         return self.options.deadline
 
+    def new_channels(self, library: Any) -> tuple[Any, ...]:
+        """One for each lane; `library` is `grpc` or `grpc.aio`."""
+        tls, arguments = self.options.tls, self.options.channel_arguments
+        if tls is None:
+            return tuple(library.insecure_channel(lane.target.address, arguments) for lane in self.targets.lanes)
+        credentials = tls.credentials()
+        return tuple(library.secure_channel(lane.target.address, credentials, arguments) for lane in self.targets.lanes)
+
     def call(
         self,
         method: str,
@@ -101,7 +110,17 @@ class Questions:
         (reply,) = yield [self.call(messages.GET_STATUS, request, deadline, target=target)]
         return messages.status_answer(reply.raw)
 
-
-def seen(states: Sequence[VersionStatus]) -> str:
-    """What a server said of its versions, for people."""
-    return ", ".join(f"version {one.version} {one.state} {one.message}".strip() for one in states) or "no version yet"
+    def asking_available(self, address: str, until: float, timeout: float) -> Conversation[bool]:
+        """Whether a target has an AVAILABLE version; after `until` (`time.monotonic`) a No is a `ServingError`."""
+        try:
+            states = yield from self.asking_status(target=address)
+            if any(one.state == "AVAILABLE" for one in states):
+                return True
+            last = ", ".join(f"version {one.version} {one.state} {one.message}".strip() for one in states)
+        except ServingError as error:
+            last = str(error)
+        if time.monotonic() > until:
+            raise ServingError(
+                f"Model {self.model!r} at {address} was not available after {timeout:g} s: {last or 'no version yet'}"
+            )
+        return False
