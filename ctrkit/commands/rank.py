@@ -12,11 +12,12 @@ from omegaconf import DictConfig
 
 from ctrkit.commands.console import say
 from ctrkit.commands.prepare import log_files
-from ctrkit.commands.serve import SERVER_FILE
-from ctrkit.commands.workspace import find_run, hint, latest_export, run_config, work_dir
+from ctrkit.commands.serve import SERVER_FILE, server_file
+from ctrkit.commands.workspace import CONFIG_FILE, find_run, hint, latest_export, run_config, work_dir
 from ctrkit.errors import ArtifactError, RequestError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.schema import Cross, Schema, column_of
+from ctrkit.tracking.reference import ModelReference, is_reference
 
 SHOWN = 10  # Best ads that are printed.
 ROWS_PER_AD = 20  # Of the log that are looked through for one more distinct candidate.
@@ -35,10 +36,10 @@ def run(config: DictConfig) -> None:
     """Rank and print the best."""
     from ctrkit.serving import Client
 
-    targets, exported = _server(config)
-    index = FeatureIndex.load(exported / "assets" / "feature_index")
-    request = _request(config, run_config(exported.parents[1]), index.schema)
-    with Client(targets, index=index, model=str(config.serving.model)) as client:
+    server = _server(config)
+    index = FeatureIndex.load(server.exported / "assets" / "feature_index")
+    request = _request(config, server, index.schema)
+    with Client(server.targets, index=index, model=server.model) as client:
         ranking = client.ranking(request.user, request.context, request.ads)
     say(
         f"{len(ranking)} ads ranked by {', '.join(ranking.targets)}, version {ranking.version}, in "
@@ -59,25 +60,48 @@ def _short(values: dict[str, Any]) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def _server(config: DictConfig) -> tuple[list[str], Path]:
-    """The servers' addresses and the SavedModel whose index they serve."""
-    known, named = work_dir(config) / SERVER_FILE, config.serving.target
-    if named is not None:
-        targets = [named] if isinstance(named, str) else list(named)
-        return [str(target) for target in targets], latest_export(find_run(config))
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of the server to ask."""
+
+    targets: list[str]
+    model: str  # Its name there.
+    exported: Path  # The SavedModel whose index it serves.
+    run_dir: Path  # The run that the model is of; on another machine it may not be there.
+
+
+def _server(config: DictConfig) -> Known:
+    """The server that the configuration names, or that `ctrkit serve` started."""
+    model, named = str(config.serving.model), config.serving.target
+    name = ModelReference.parse(model).name if is_reference(model) else None
+    known = work_dir(config) / SERVER_FILE if name is None else server_file(config, name)
     try:
         found = json.loads(known.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        found = None
+    if named is not None:
+        targets = [str(target) for target in ([named] if isinstance(named, str) else named)]
+        if name is not None and found is not None:
+            return Known(targets=targets, model=name, exported=Path(found["exported"]), run_dir=Path(found["run_dir"]))
+        run_dir = find_run(config)
+        return Known(targets=targets, model=name or model, exported=latest_export(run_dir), run_dir=run_dir)
+    if found is None:
         raise ArtifactError(
-            f"No server is known for {work_dir(config)}. Start one in another terminal: ctrkit serve {hint(config)}; "
-            "or name one: serving.target=HOST:PORT"
-        ) from None
+            f"No server is known for {known.parent}. Start one in another terminal: ctrkit serve "
+            f"{hint(config) if name is None else model}; or name one: serving.target=HOST:PORT"
+        )
     say(f"server {found['target']}, run {found['run']}")
-    return [found["target"]], Path(found["exported"])
+    return Known(
+        targets=[found["target"]],
+        model=found["model"],
+        exported=Path(found["exported"]),
+        run_dir=Path(found["run_dir"]),
+    )
 
 
-def _request(config: DictConfig, trained: DictConfig, schema: Schema) -> Request:
+def _request(config: DictConfig, server: Known, schema: Schema) -> Request:
     if config.serving.request is None:
+        trained = run_config(server.run_dir) if (server.run_dir / CONFIG_FILE).is_file() else config
         return request_from_log(trained, schema, ads=int(config.serving.ads))
     path = Path(config.serving.request)
     try:

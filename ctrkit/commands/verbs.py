@@ -166,17 +166,22 @@ _ALL = (
         summary="answer TensorFlow Serving's protocols on loopback: gRPC, REST, health, metrics",
         text=(
             "Starts the embedded server on the run's latest export; it is announced as available only when warm, and\n"
-            "so is every export that the run gets later. Ctrl-C or SIGTERM ends it after the requests in flight."
+            "so is every export that the run gets later. Ctrl-C or SIGTERM ends it after the requests in flight.\n"
+            "With models:/NAME@ALIAS it serves what the registry says: files are fetched and compared with their\n"
+            "checksum, and when the alias moves the server follows, requests going on meanwhile. Versions of the\n"
+            "registry are versions of the server. A registry that is down is a warning: the served version stays."
         ),
         examples=(
             "ctrkit serve experiment=criteo",
+            "ctrkit serve models:/criteo@champion",
             "ctrkit serve experiment=criteo serving.port=0 serving.rest_port=0",
             "ctrkit serve experiment=criteo 'serving.labels={stable:3,canary:4}' serving.version_policy=specific:3,4",
             "ctrkit serve experiment=criteo 'serving.tls={certificate:server.pem,key:server.key}' serving.host=0.0.0.0",
         ),
         keys={
             **WHERE,
-            **RUN,
+            "RUN, or models:/NAME@ALIAS": "what to serve, as run=RUN or serving.model=models:/..; models:/NAME/3 stays",
+            "serving.registry_every=SECONDS": "look where the alias points (2.0)",
             "serving.port=N": "gRPC port (8500); 0 takes a free one",
             "serving.rest_port=N": "HTTP port (8501): REST and metrics; null opens none",
             "serving.host=ADDRESS": "127.0.0.1 unless told otherwise",
@@ -190,6 +195,7 @@ _ALL = (
             "serving.batching_parameters_file=FILE": "compute requests together",
         },
         groups=("experiment", "serving"),
+        words={"": "run", "models:": "serving.model"},
     ),
     Verb(
         name="rank",
@@ -200,6 +206,7 @@ _ALL = (
         ),
         examples=(
             "ctrkit rank experiment=criteo",
+            "ctrkit rank models:/criteo@champion",
             "ctrkit rank experiment=criteo serving.request=request.json serving.target=127.0.0.1:8500",
         ),
         keys={
@@ -209,6 +216,7 @@ _ALL = (
             "serving.ads=N": "candidates taken from the log (100)",
         },
         groups=("experiment", "serving"),
+        words={"models:": "serving.model"},
     ),
 )
 VERBS: dict[str, Verb] = {verb.name: verb for verb in _ALL}

@@ -18,9 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ctrkit.errors import ServingError
+from ctrkit.atomic import atomic_file
+from ctrkit.errors import ConfigError, ServingError
+from ctrkit.serving.fleet.member import RELOADED
 from ctrkit.serving.fleet.ports import held_port
+from ctrkit.serving.models import ModelsConfig
 from ctrkit.serving.options import ServingOptions
+from ctrkit.serving.protos import model_server_config_pb2
 
 METRICS = "metrics"  # Where the processes' numbers lie, to be added up by the one that is asked.
 SHORT_LIFE = 10.0  # Seconds; a process that died younger than this is started again later and later.
@@ -146,6 +150,22 @@ class Fleet:
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
+
+    def reload(self, config: ModelsConfig) -> None:
+        """Serve this one model from now on: each process loads it and then switches, or says in its log why not.
+
+        Raises `ConfigError` for several models, `ServingError` when the processes do not run.
+        """
+        if self._directory is None:
+            raise ServingError("The servers were not started, or were stopped. Call `start()`.")
+        if len(config.models) != 1:
+            raise ConfigError(f"Got {len(config.models)} models, expected one; name several in `model_config_file`.")
+        (model,) = config.models
+        # Those that are started again begin with it.
+        self.options = dataclasses.replace(self.options, version_policy=model.policy_text, labels=model.labels)
+        request = model_server_config_pb2.ReloadConfigRequest(config=config.message())
+        with atomic_file(self._directory / RELOADED) as temporary:
+            temporary.write_bytes(request.SerializeToString())
 
     def __enter__(self) -> Fleet:
         return self.start()

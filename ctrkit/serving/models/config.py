@@ -79,6 +79,13 @@ class ModelConfig:
                     "of 0 or more."
                 )
 
+    @property
+    def policy_text(self) -> str:
+        """The policy as options say it: "latest:2", "all" or "specific:3,5"."""
+        if isinstance(self.policy, Latest):
+            return f"latest:{self.policy.num_versions}"
+        return "all" if isinstance(self.policy, All) else f"specific:{','.join(map(str, self.policy.versions))}"
+
 
 @dataclass(frozen=True)
 class ModelsConfig:
