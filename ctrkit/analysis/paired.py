@@ -103,7 +103,7 @@ def metric_differences(
     keys = None if groups is None else np.asarray(groups).reshape(-1)
     one = influences(scored(labels, first, weights), keys)
     two = influences(scored(labels, second, weights), keys)
-    found = {
+    found: dict[str, Difference] = {
         name: normal_difference(
             two[name].estimate - one[name].estimate,
             one[name]._replace(parts=two[name].parts - one[name].parts).variance,

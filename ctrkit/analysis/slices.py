@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,7 @@ from ctrkit.schema import Categorical, Cross, Hashed, Numeric
 from ctrkit.schema import Sequence as SequenceFeature
 
 KNOWN_VALUES = 20  # Up to which a feature is sliced by default.
+TOLD = ("auc", "log_loss", "pcoc", "label_rate", "mean_score")
 TOP = 8  # Values of a feature, those with most rows.
 
 
@@ -28,7 +30,17 @@ class Slice:
     feature: str
     value: str
     rows: int
+    clicks: int  # Rows that were clicked.
     metrics: dict[str, Interval]  # As `metric_intervals`.
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values: feature, value, rows, clicks, and each metric beside its interval (`auc`, `auc_95`)."""
+        told: dict[str, Any] = {"feature": self.feature, "value": self.value, "rows": self.rows, "clicks": self.clicks}
+        for name in TOLD:
+            one = self.metrics.get(name)
+            told[name] = None if one is None else one.estimate
+            told[f"{name}_95"] = None if one is None else [one.low, one.high]
+        return told
 
 
 def sliced_fields(index: FeatureIndex, names: Sequence[str] | None = None) -> list[Field]:
@@ -87,7 +99,15 @@ def slices(
             assert label is not None
             assert score is not None
             metrics = metric_intervals(label, score, weight, group)
-            found.append(Slice(feature=field.name, value=value_of(row, field, index), rows=len(here), metrics=metrics))
+            found.append(
+                Slice(
+                    feature=field.name,
+                    value=value_of(row, field, index),
+                    rows=len(here),
+                    clicks=int(label.sum()),
+                    metrics=metrics,
+                )
+            )
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from ctrkit.atomic import write_json
@@ -12,11 +13,12 @@ from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say, table
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.train import build
-from ctrkit.commands.workspace import check_part, find_run, hint, run_config, save_figure
+from ctrkit.commands.workspace import check_part, find_run, finite, hint, plain, run_config, save_figure
 from ctrkit.errors import ArtifactError
 
 if TYPE_CHECKING:
     from ctrkit.analysis import ScoredPart
+    from ctrkit.indexing import Field
     from ctrkit.records import Prepared, Records
     from ctrkit.training import Evaluation
 
@@ -29,16 +31,21 @@ def run(config: DictConfig) -> None:
 
 
 def evaluate_run(config: DictConfig, run_dir: Path) -> dict[str, float]:
-    """Score a part of the records with the run's best weights; writes figures and `evaluation.json`."""
-    from ctrkit.analysis import auc_interval, calibration_figure, roc_figure
+    """Score a part of the records with the run's best weights.
+
+    Writes `evaluation_PART.json`, `scores_PART.npz` and the plots into the run's folder, and logs the figures.
+    """
+    from ctrkit.analysis import calibration_figure, roc_figure, sliced_fields
     from ctrkit.training import evaluate
 
     part = check_part(config.part)
     prepared, model = load_run(config, run_dir)
     records = part_of(prepared, part)
+    fields = sliced_fields(prepared.index, plain(config.card.slices))
     say(f"run {run_dir.name}, part {part}: {records.rows:,} rows")
     with tracked_run(config, run_dir) as tracker:
-        found = evaluate(model, records)
+        found = evaluate(model, records, keep=[field.start for field in fields])
+        judged = judge(part, found, prepared, fields, top=int(config.card.top))
         figures = {
             "roc": roc_figure(found.labels, found.scores, found.weights),
             "calibration": calibration_figure(found.labels, found.scores, found.weights),
@@ -47,17 +54,42 @@ def evaluate_run(config: DictConfig, run_dir: Path) -> dict[str, float]:
             save_figure(figure, run_dir / f"{part}_{name}.png")
             tracker.log_figure(f"{part}_{name}", figure)
         tracker.log_metrics({f"{part}_{name}": value for name, value in found.metrics.items()})
-        interval = auc_interval(found.labels, found.scores, found.weights)
         _scored_part(part, found, prepared, records).save(run_dir)
-        write_json(
-            run_dir / f"evaluation_{part}.json",
-            {"part": part, "metrics": found.metrics, "auc_95": [interval.low, interval.high]},
-        )
+        write_json(run_dir / f"evaluation_{part}.json", finite(judged))
         update_card(config, run_dir, tracker)
-    say(table([(name, f"{value:.5g}") for name, value in found.metrics.items()]))
-    say(f"  AUC is between {interval.low:.4f} and {interval.high:.4f} with 95% confidence (DeLong)")
-    say(f"  plots in {run_dir}")
+    say(_told(judged))
+    say(f"  plots and card.html in {run_dir}")
     return dict(found.metrics)
+
+
+def judge(part: str, found: Evaluation, prepared: Prepared, fields: list[Field], *, top: int) -> dict[str, Any]:
+    """What `evaluation_PART.json` holds: metrics with 95% intervals, and those of slices.
+
+    Where the records have groups they are what the intervals take to be drawn: a user's rows are alike.
+    """
+    from ctrkit.analysis import auc_interval, metric_intervals, slices
+
+    columns = (found.labels, found.scores, found.weights, found.groups)
+    intervals = metric_intervals(*columns)
+    delong = auc_interval(found.labels, found.scores, found.weights)
+    ids = np.empty((len(found.labels), 0), np.int32) if found.ids is None else found.ids
+    return {
+        "part": part,
+        "metrics": found.metrics,
+        "auc_95": [delong.low, delong.high],
+        "intervals": {name: [one.low, one.high] for name, one in intervals.items()},
+        "drawn": "rows" if found.groups is None else str(prepared.schema.group),
+        "slices": [one.as_json() for one in slices(ids, fields, prepared.index, *columns, top=top)],
+    }
+
+
+def _told(judged: dict[str, Any]) -> str:
+    rows = []
+    for name, value in judged["metrics"].items():
+        interval = judged["intervals"].get(name)
+        between = "" if interval is None else f"  {interval[0]:.5g} to {interval[1]:.5g}"
+        rows.append((name, (f"{value:,}" if name == "rows" else f"{value:<9.5g}") + between))
+    return f"{table(rows)}\n  intervals: 95%, {judged['drawn']} drawn again"
 
 
 def _scored_part(part: str, found: Evaluation, prepared: Prepared, records: Records) -> ScoredPart:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from ctrkit.atomic import write_json
 from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say, table
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import prepare_log
+from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.tracked import tracked_run
-from ctrkit.commands.workspace import RUN_FILE, hint, new_run, plain, run_config, runs, save_config, save_figure
+from ctrkit.commands.workspace import RUN_FILE, finite, hint, new_run, plain, run_config, runs, save_config, save_figure
 
 if TYPE_CHECKING:
     from ctrkit.records import Prepared
@@ -39,6 +41,7 @@ def train_run(config: DictConfig) -> tuple[Path, TrainingResult]:
     run_dir = choose_run(config, prepared.fingerprint)
     model = build(config, prepared)
     save_config(config, run_dir)  # Before the tracked run leaves its link there.
+    note_origin(config, run_dir, prepared)
     with tracked_run(config, run_dir, attach=False, tags={"ctrkit.run_dir": str(run_dir)}) as tracker:
         result = train_tracked(config, model, prepared, run_dir, tracker)
         update_card(config, run_dir, tracker)
@@ -87,6 +90,7 @@ def log_result(tracker: Run, run_dir: Path, result: TrainingResult) -> None:
         step=result.best_step,
     )
     tracker.set_tags({"ctrkit.stopped_because": result.stopped_because})
+    write_json(run_dir / "history.json", finite(result.history))
     if not result.history:  # A run of a few steps, without a validation part.
         return
     figure = learning_curve_figure(result.history)

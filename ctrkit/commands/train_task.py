@@ -8,9 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from ctrkit.commands.card import update_card
 from ctrkit.commands.cluster_placement import compare, draw, model_items
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import prepare_log
+from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.train import build, choose_run, log_result, show_result
 from ctrkit.commands.workspace import save_config, work_dir
@@ -93,6 +95,7 @@ def _lead(config: DictConfig, task: Task, options: ClusterOptions) -> None:
 
     model = build(config, prepared)
     resolved = save_config(config, run_dir)
+    note_origin(config, run_dir, prepared)
     tags = {"ctrkit.run_dir": str(run_dir), "ctrkit.cluster": f"{options.mode}, {task.workers} workers, {task.ps} ps"}
     with tracked_run(config, run_dir, attach=False, tags=tags) as tracker:
         tracker.log_params(resolved)
@@ -101,11 +104,11 @@ def _lead(config: DictConfig, task: Task, options: ClusterOptions) -> None:
             model, prepared, run_dir, task=task, options=make(config.training), cluster=options, observer=tracker
         )
         assert not isinstance(result, dict)  # The chief alone has a result.
-        assert not isinstance(result, dict)  # The chief has a result.
         log_result(tracker, run_dir, result)
         picture = run_dir / "placement.png"
         rows = options.ticket_rows(int(config.training.batch_size), task.workers)
         items = model_items(config, prepared, make(config.training), rows=rows)
         draw(compare(items, task.ps), picture, name=model.name)
         tracker.log_file(picture, "plots")
+        update_card(config, run_dir, tracker)
     show_result(run_dir, result)
