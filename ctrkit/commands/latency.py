@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LATENCY_FILE = "latency.json"
 WARM = 30  # Requests before those that are timed.
-SERIES = 3  # At most: what disturbs this machine can only make requests slower, so the quietest series counts.
+SERIES = 5  # At most: what disturbs this machine can only make requests slower, so the quietest series counts.
 
 
 def measured_latency(
@@ -49,7 +49,7 @@ def measure(
 ) -> dict[str, Any]:
     """Ask a server of the export to rank `candidates` rows of the records, `requests` times for each series.
 
-    Another series follows, three at most, until one has a p99 of at most `until` milliseconds; the quietest counts.
+    Another series follows, five at most, until one has a p99 of at most `until` milliseconds; the quietest counts.
     """
     from ctrkit.indexing import FeatureIndex
     from ctrkit.serving import Client, serve_in_process

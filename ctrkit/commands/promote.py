@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,12 +108,11 @@ def measured(config: DictConfig, run_dir: Path, options: PromotionOptions) -> Ca
     digest = directory_checksum(exported)
     prepared = Prepared.open(run_dir.parents[1])
     records = part_of(prepared, str(config.part))
-    scores = own_scores(config, run_dir, exported, records)
+    scores, evaluation = own_scores(config, run_dir, exported, records)
     verification = verified(config, run_dir, exported, digest=digest) if "parity" in options.gates else {}
     latency: dict[str, Any] = {}
     if "latency" in options.gates:
         latency = measured_latency(config, run_dir, exported, records, digest=digest, budget_ms=options.latency_ms)
-    evaluation = json.loads((run_dir / f"evaluation_{config.part}.json").read_text(encoding="utf-8"))
     return Candidate(
         run_dir=run_dir,
         exported=exported,
@@ -182,11 +180,12 @@ def ask(
         asked["parity"] = promotion.parity_gate(candidate.verification, digest=candidate.digest)
     asked.update(_compared(config, registry, candidate, champion, options))
     if "calibration" in options.gates:
-        metrics, intervals = candidate.evaluation["metrics"], candidate.evaluation.get("intervals", {})
+        metrics, intervals = candidate.evaluation["metrics"], candidate.evaluation["intervals"]
         asked["calibration"] = promotion.calibration_gate(metrics["pcoc"], intervals.get("pcoc"), options.pcoc)
     if "slices" in options.gates:
-        slices = [_slice(one) for one in candidate.evaluation.get("slices", [])]
-        asked["slices"] = promotion.slices_gate(slices, options.slice_pcoc, clicks=options.slice_clicks)
+        asked["slices"] = promotion.slices_gate(
+            candidate.evaluation["slices"], options.slice_pcoc, clicks=options.slice_clicks
+        )
     if "latency" in options.gates:
         found = candidate.latency
         asked["latency"] = promotion.latency_gate(
@@ -241,19 +240,6 @@ def _compared(
             name, difference, against=against, rows=len(own.labels), margin=margin, why_not=why_not
         )
     return found
-
-
-def _slice(found: dict[str, Any]) -> dict[str, Any]:
-    """A slice of the evaluation as the gate reads it."""
-    metrics = found["metrics"]
-    pcoc, rate = metrics.get("pcoc"), metrics["label_rate"]
-    return {
-        "feature": found["feature"],
-        "value": found["value"],
-        "clicks": round(found["rows"] * rate[0]),
-        "pcoc": None if pcoc is None else pcoc[0],
-        "pcoc_95": None if pcoc is None else pcoc[1:],
-    }
 
 
 def _record(

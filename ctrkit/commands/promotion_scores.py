@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -26,19 +27,37 @@ AT_ONCE = 1024
 RUN_DIR = "ctrkit.run_dir"  # Tag of a version: where its run lies, on the machine that promoted it.
 
 
-def own_scores(config: DictConfig, run_dir: Path, exported: Path, records: Records) -> ScoredPart:
-    """What the run's evaluation thinks of the rows; evaluated now where that was not done, or for other weights."""
+def own_scores(
+    config: DictConfig, run_dir: Path, exported: Path, records: Records
+) -> tuple[ScoredPart, dict[str, Any]]:
+    """What the run's evaluation thinks of the rows, and its figures; evaluated now where that was not done.
+
+    It is done again where the rows, or the weights of the export, are others by now.
+    """
     from ctrkit.analysis import ScoredPart
 
     part = str(config.part)
     try:
-        found = ScoredPart.load(run_dir, part)
+        scores, evaluation = ScoredPart.load(run_dir, part), _evaluation(run_dir, part)
     except ArtifactError:
-        found = None
-    if found is None or found.records != records.manifest.checksum or not _are_of(found, exported, records, config):
+        scores, evaluation = None, {}
+    if (
+        scores is None
+        or not {"slices", "intervals"} <= set(evaluation)
+        or scores.records != records.manifest.checksum
+        or not _are_of(scores, exported, records, config)
+    ):
         evaluate_run(config, run_dir)
-        found = ScoredPart.load(run_dir, part)
-    return found
+        scores, evaluation = ScoredPart.load(run_dir, part), _evaluation(run_dir, part)
+    return scores, evaluation
+
+
+def _evaluation(run_dir: Path, part: str) -> dict[str, Any]:
+    path = run_dir / f"evaluation_{part}.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"Cannot read {path}: {error}. Type: ctrkit evaluate run={run_dir.name}") from error
 
 
 def champions_scores(
