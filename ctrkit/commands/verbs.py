@@ -5,6 +5,7 @@ from __future__ import annotations
 from ctrkit.commands.cluster_verbs import CLUSTER
 from ctrkit.commands.project_verbs import CONFIG
 from ctrkit.commands.promotion_verbs import PROMOTE, ROLLBACK
+from ctrkit.commands.tuning_verbs import TUNE
 from ctrkit.commands.verb import RUN, WHERE, Verb
 
 # Words that hand the command line to Hydra itself.
@@ -99,6 +100,7 @@ _ALL = (
         groups=("experiment", "model", "training", "data", "tracking"),
     ),
     CLUSTER,
+    TUNE,
     Verb(
         name="evaluate",
         summary="a trained run on held-out rows: AUC, log loss, calibration, with plots",
