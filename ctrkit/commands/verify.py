@@ -14,8 +14,10 @@ from omegaconf import DictConfig
 
 from ctrkit.atomic import write_json
 from ctrkit.checksum import directory_checksum
+from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say
 from ctrkit.commands.evaluate import load_run, part_of
+from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.workspace import check_part, find_run, hint, latest_export
 from ctrkit.errors import ParityError
 
@@ -31,7 +33,12 @@ VERIFICATION_FILE = "verification.json"  # In a run's folder: what was compared 
 def run(config: DictConfig) -> None:
     """Verify and say what to do next."""
     run_dir = find_run(config)
-    report = verify_run(config, run_dir, latest_export(run_dir))
+    exported = latest_export(run_dir)
+    with tracked_run(config, run_dir) as tracker:
+        try:
+            report = verify_run(config, run_dir, exported)
+        finally:
+            update_card(config, run_dir, tracker)
     say(str(report))
     say(f"next: ctrkit serve {hint(config)}")
 
@@ -70,20 +77,24 @@ def verify_run(config: DictConfig, run_dir: Path, exported: Path) -> ParityRepor
                 bound=float(config.verify.bound),
             )
     except ParityError as error:
-        write_json(run_dir / VERIFICATION_FILE, {**facts, "error": str(error)})
+        write_json(run_dir / VERIFICATION_FILE, {**facts, "passed": False, "error": str(error)})
         raise
-    paths = [dataclasses.asdict(path) for path in report.paths]
-    write_json(
-        run_dir / VERIFICATION_FILE,
-        {**facts, "error": None, "reference": report.reference, "largest": report.largest, "paths": paths},
-    )
+    compared = {
+        "passed": True,
+        "error": None,
+        "reference": report.reference,
+        "rows": max(path.rows for path in report.paths),
+        "largest_difference": report.largest,
+        "paths": {path.name: dataclasses.asdict(path) for path in report.paths},
+    }
+    write_json(run_dir / VERIFICATION_FILE, {**facts, **compared})
     return report
 
 
 def verified(config: DictConfig, run_dir: Path, exported: Path, *, digest: str) -> dict[str, Any]:
     """What `verification.json` says of this export; verified now where it says nothing, or says that it failed."""
     known = _known(run_dir)
-    if known.get("digest") != digest or known.get("error") is not None or known["bound"] > float(config.verify.bound):
+    if known.get("digest") != digest or not known["passed"] or known["bound"] > float(config.verify.bound):
         with contextlib.suppress(ParityError):  # It is written down as such.
             verify_run(config, run_dir, exported)
         known = _known(run_dir)

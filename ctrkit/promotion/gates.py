@@ -37,11 +37,10 @@ def parity_gate(verification: Mapping[str, Any], *, digest: str) -> Gate:
             text=f"the verification is of another export ({str(verification.get('digest'))[:12]}, expected "
             f"{digest[:12]}); type `ctrkit verify`",
         )  # fmt: skip
-    if verification.get("error") is not None:
-        return judged("parity", False, figure=verification.get("largest"), bound=bound, text=verification["error"])
-    paths, largest = verification["paths"], float(verification["largest"])
-    rows = max((path["rows"] for path in paths), default=0)
-    text = f"largest difference {largest:.1e} on {len(paths)} paths, {rows:,} rows"
+    if not verification["passed"]:
+        return judged("parity", False, figure=None, bound=bound, text=verification["error"])
+    largest = float(verification["largest_difference"])
+    text = f"largest difference {largest:.1e} on {len(verification['paths'])} paths, {verification['rows']:,} rows"
     return judged("parity", largest <= verification["bound"], figure=largest, bound=bound, text=text)
 
 
