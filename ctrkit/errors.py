@@ -62,6 +62,10 @@ class ServingError(CtrkitError, RuntimeError):
     """A server that could not load, start or answer."""
 
 
+class ReproductionError(CtrkitError):
+    """A run that was trained again came to other numbers."""
+
+
 class TrackingError(CtrkitError, RuntimeError):
     """The tracking store could not be used."""
 

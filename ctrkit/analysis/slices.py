@@ -77,6 +77,8 @@ def slices(
 ) -> list[Slice]:
     """Judge the rows of the `top` most frequent values of each field, most frequent first.
 
+    A field of which all rows have the same value is left out.
+
     Args:
         ids: int32 `[n, fields]`, each field's column of the records.
         fields: from `sliced_fields`.
@@ -92,6 +94,8 @@ def slices(
     found = []
     for place, field in enumerate(fields):
         counts = np.bincount(ids[:, place], minlength=field.rows)
+        if counts.max(initial=0) == len(ids):
+            continue  # All rows have one value: that is the whole part again.
         values = np.argsort(-counts, kind="stable")[:top]
         for row in values[counts[values] > 0].tolist():
             here = np.flatnonzero(ids[:, place] == row)

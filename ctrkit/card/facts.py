@@ -148,7 +148,7 @@ def origin_section(card: Mapping[str, Any]) -> Markup:
     """Code, versions, machine, seeds, and what to type to do it again."""
     environment = card.get("environment") or {}
     git, machine = environment.get("git") or {}, environment.get("machine") or {}
-    changed = git.get("changed") or []
+    changed, repeats = git.get("changed") or [], card.get("repeats")
     revision: Cell | None = None
     if git:
         state = f"{git.get('changed_files', len(changed))} files changed since" if git.get("dirty") else "clean"
@@ -169,6 +169,7 @@ def origin_section(card: Mapping[str, Any]) -> Markup:
                 ("Memory", size(machine.get("memory_bytes")) if machine else None),
                 ("GPUs", gpus if machine else None),
                 ("Tracked as", _tracked(card.get("tracking"))),
+                ("Repeats", f"{repeats['of']}: {repeats['told']}" if repeats else None),
                 ("Do it again", element("code", card["rerun"]) if card.get("rerun") else None),
             ]
         ),

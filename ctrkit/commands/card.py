@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from ctrkit.atomic import atomic_file, write_json
-from ctrkit.commands.workspace import finite, hint, plain, run_config, without_secrets
+from ctrkit.commands.console import say
+from ctrkit.commands.located import as_trained, locate_run
+from ctrkit.commands.tracked import tracked_run
+from ctrkit.commands.workspace import find_run, finite, hint, plain, run_config, without_secrets
 from ctrkit.errors import ArtifactError
 from ctrkit.version import __version__
 
@@ -21,6 +24,14 @@ CARD_FILE, PAGE_FILE, CARD_FOLDER = "card.json", "card.html", "card"
 FORMAT_VERSION = 1
 DESCRIPTION = "mlflow.note.content"  # The tag that MLflow's pages show as the run's description.
 TOLD = {"auc": "AUC", "grouped_auc": "grouped AUC", "log_loss": "log loss", "pcoc": "PCOC"}
+
+
+def run(config: DictConfig) -> None:
+    """Write the card anew and say where it is."""
+    run_dir = find_run(config) if config.run is None else locate_run(config, str(config.run))
+    own = as_trained(config, run_dir)
+    with tracked_run(own, run_dir) as tracker:
+        say(str(update_card(own, run_dir, tracker)))
 
 
 def update_card(config: DictConfig, run_dir: Path, tracker: Run) -> Path:
@@ -72,6 +83,7 @@ def collect(config: DictConfig, run_dir: Path) -> dict[str, Any]:
         "seeds": origin.get("seeds") or {"seed": own.get("seed")},
         "environment": origin.get("environment"),
         "tracking": read(run_dir / "tracking.json"),
+        "repeats": read(run_dir / "rerun.json"),
         "rerun": f"ctrkit rerun {run_dir.name} {hint(config)}",
         "version": __version__,
         "written": _utc(time.time()),

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ctrkit.commands.run_origin import PLACES
 from ctrkit.commands.workspace import CONFIG_FILE, RUN_FILE, plain, run_config
 from ctrkit.errors import ArtifactError
 
 FINISHED = "finished"  # A run's status in run.json.
 # What may differ between such runs: the seeds, and where things lie or are told.
-_FREE = ("seed", "root", "work_dir", "run", "force", "part", "tracking", "card", "question", "verify")
+_FREE = (*PLACES, "verify")
 _LATER = ("export", "serving", "promotion", "deployment", "manifest", "tuning")  # Read after the training.
 
 
@@ -53,12 +54,14 @@ def siblings(run_dir: Path, part: str) -> dict[str, dict[str, Any]]:
 
 
 def _facts(run_dir: Path, part: str) -> dict[str, Any] | None:
+    from ctrkit.tracking.parameters import flatten
+
     try:
         config = plain(run_config(run_dir))
         run = json.loads((run_dir / RUN_FILE).read_text(encoding="utf-8"))
         metrics = json.loads((run_dir / f"evaluation_{part}.json").read_text(encoding="utf-8"))["metrics"]
-        meaning = {key: value for key, value in config.items() if key not in (*_FREE, *_LATER)}
-        meaning["training"] = {key: value for key, value in meaning["training"].items() if key != "seed"}
+        kept = {key: value for key, value in config.items() if key not in (*_FREE, *_LATER)}
+        meaning = {key: value for key, value in flatten(kept).items() if key.rpartition(".")[2] != "seed"}
         if run["status"] != FINISHED:
             return None
         identity = json.dumps([meaning, run["fingerprint"], run["records"]], sort_keys=True)

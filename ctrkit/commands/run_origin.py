@@ -24,18 +24,36 @@ if TYPE_CHECKING:
 ORIGIN_FILE = "origin.json"
 CHECKSUMS_FILE = "log_checksums.json"  # In the work folder: a log is read once to be summed, not once a run.
 # Settings that change where a run lies, not what it is.
-PLACES = ("root", "work_dir", "run", "force", "part", "tracking")
+PLACES = ("root", "work_dir", "run", "runs", "force", "part", "tracking", "rerun", "card", "question")
 
 
-def note_origin(config: DictConfig, run_dir: Path, prepared: Prepared) -> dict[str, Any]:
-    """Write `origin.json` into the run's folder when its training starts, or goes on."""
+def note_origin(
+    config: DictConfig,
+    run_dir: Path,
+    prepared: Prepared,
+    *,
+    again: Path | None = None,
+    before: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write `origin.json` into the run's folder when its training starts, or goes on.
+
+    A run that repeats `again` has its configuration from there, so that what was typed and changed is as `before`.
+    """
     from ctrkit.tracking.environment import describe
+    from ctrkit.tracking.location import without_password
 
+    if again is None:
+        chosen = {
+            "question": str(config.get("question") or ""),
+            "words": [without_password(word) for word in typed_overrides()],
+            "experiment": chosen_experiment(),
+            "changed": without_secrets(changed_settings(config)),
+        }
+    else:
+        chosen = {key: (before or {}).get(key) for key in ("question", "words", "experiment", "changed")}
+        chosen["rerun_of"] = again.name
     origin = {
-        "question": str(config.question),
-        "words": typed_overrides(),
-        "experiment": chosen_experiment(),
-        "changed": without_secrets(changed_settings(config)),
+        **chosen,
         "seeds": {"seed": int(config.seed)},
         "data": data_facts(prepared, work_dir(config)),
         "environment": describe(),
@@ -65,11 +83,21 @@ def changed_settings(config: DictConfig) -> dict[str, dict[str, Any]]:
         words = [f"{group}={choice}" for group, choice in choices.items() if "/" not in group and choice]
     before = _composed(words)
     mine, theirs = flatten(plain(config)), flatten(plain(before))
+    followed = _followed(config) & _followed(before)
     found = {}
     for key in [*theirs, *(key for key in mine if key not in theirs)]:
-        if key.split(".")[0] not in PLACES and mine.get(key) != theirs.get(key):
+        if key.split(".")[0] not in PLACES and key not in followed and mine.get(key) != theirs.get(key):
             found[key] = {"value": mine.get(key), "default": theirs.get(key)}
     return found
+
+
+def _followed(config: DictConfig) -> set[str]:
+    """Settings that are written as those of others, as `${seed}`: they change with them, not by themselves."""
+    from ctrkit.tracking.parameters import flatten
+
+    raw = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(raw, dict)
+    return {key for key, value in flatten(raw).items() if isinstance(value, str) and "${" in value}
 
 
 def _composed(words: list[str]) -> DictConfig:
@@ -80,7 +108,9 @@ def _composed(words: list[str]) -> DictConfig:
         with initialized():
             known = hydra.compose(start_name())
             words = [word for word in words if word.split("=")[0] in known or word.startswith("experiment=")]
-            return OmegaConf.create(plain(hydra.compose(start_name(), overrides=words)))
+            composed: DictConfig = hydra.compose(start_name(), overrides=words)
+            plain(composed)  # Names of environment variables and the like are resolved while Hydra is here.
+            return composed
     finally:
         state.hydra = running
 

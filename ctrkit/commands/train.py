@@ -35,14 +35,20 @@ def run(config: DictConfig) -> None:
     say(f"next: ctrkit evaluate {hint(config)}")
 
 
-def train_run(config: DictConfig) -> tuple[Path, TrainingResult]:
-    """Train a new run, or go on with the one that was interrupted; returns its folder and result."""
+def train_run(
+    config: DictConfig, *, again: Path | None = None, origin: dict[str, Any] | None = None
+) -> tuple[Path, TrainingResult]:
+    """Train a new run, or go on with the one that was interrupted; returns its folder and result.
+
+    `again` is the run that is repeated, `origin` what is known of where that came from.
+    """
     prepared = prepare_log(config)
     run_dir = choose_run(config, prepared.fingerprint)
     model = build(config, prepared)
     save_config(config, run_dir)  # Before the tracked run leaves its link there.
-    note_origin(config, run_dir, prepared)
-    with tracked_run(config, run_dir, attach=False, tags={"ctrkit.run_dir": str(run_dir)}) as tracker:
+    note_origin(config, run_dir, prepared, again=again, before=origin)
+    tags = {"ctrkit.run_dir": str(run_dir), **({} if again is None else {"ctrkit.rerun_of": again.name})}
+    with tracked_run(config, run_dir, attach=False, tags=tags) as tracker:
         result = train_tracked(config, model, prepared, run_dir, tracker)
         update_card(config, run_dir, tracker)
     show_result(run_dir, result)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ctrkit.commands.cluster_verbs import CLUSTER
-from ctrkit.commands.project_verbs import CONFIG
+from ctrkit.commands.judging_verbs import JUDGING
+from ctrkit.commands.project_verbs import CONFIG, SCHEMA
 from ctrkit.commands.promotion_verbs import PROMOTE, ROLLBACK
 from ctrkit.commands.tuning_verbs import TUNE
 from ctrkit.commands.verb import RUN, WHERE, Verb
@@ -36,6 +37,7 @@ MORE = "more"
 
 _ALL = (
     CONFIG,
+    SCHEMA,
     Verb(
         name="quickstart",
         summary="the whole way once, on an ad log made on the spot: about two minutes",
@@ -106,8 +108,15 @@ _ALL = (
         summary="a trained run on held-out rows: AUC, log loss, calibration, with plots",
         text="Scores a part of the records with the run's best weights; figures go to the run's folder and to MLflow.",
         examples=("ctrkit evaluate experiment=criteo", "ctrkit evaluate experiment=criteo part=validation"),
-        keys={**WHERE, **RUN, "part=test|validation|train": "which rows (test)"},
+        keys={
+            **WHERE,
+            **RUN,
+            "part=test|validation|train": "which rows (test)",
+            "card.slices=[FEATURE,..]": "features whose values are judged one by one (those of at most 20 values)",
+            "card.top=N": "values of a feature, the most frequent (8)",
+        },
     ),
+    *JUDGING,
     Verb(
         name="export",
         summary="a trained run -> a SavedModel with its index and warmup requests inside",

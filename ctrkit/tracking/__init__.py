@@ -4,13 +4,14 @@ from ctrkit.tracking.location import Location, experiment_page, locate, run_page
 from ctrkit.tracking.options import TrackingOptions
 from ctrkit.tracking.run import Run, linked_run
 from ctrkit.tracking.start import start_run
-from ctrkit.tracking.upload import upload_buffered
+from ctrkit.tracking.upload import has_buffered, upload_buffered
 
 __all__ = [
     "Location",
     "Run",
     "TrackingOptions",
     "experiment_page",
+    "has_buffered",
     "linked_run",
     "locate",
     "run_page",

@@ -159,8 +159,7 @@ class Delivery:
         if not self._warned:
             self._warned = True
             LOG.warning(
-                "%s. Training goes on; the run is kept in %s. To send it later: "
-                "`python -c \"from ctrkit.tracking import upload_buffered; upload_buffered('%s')\"`.",
+                "%s. Training goes on; the run is kept in %s. To send it later: ctrkit upload %s",
                 str(error).rstrip("."),
                 self.buffer.path,
                 self.buffer.folder,

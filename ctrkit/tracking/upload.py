@@ -14,6 +14,11 @@ from ctrkit.tracking.store import Store
 BUFFER_FOLDER = "tracking"  # In the folder of a run.
 
 
+def has_buffered(run_dir: str | os.PathLike[str]) -> bool:
+    """Whether `run_dir`, or its `tracking/` folder, keeps what no store has."""
+    return _buffer(Path(run_dir)).exists()
+
+
 def upload_buffered(run_dir: str | os.PathLike[str], *, uri: str | None = None) -> str:
     """Deliver the events kept in `run_dir` (or in its `tracking/` folder) to their store, and delete them.
 
@@ -25,8 +30,7 @@ def upload_buffered(run_dir: str | os.PathLike[str], *, uri: str | None = None) 
         ArtifactError: nothing is kept there, or it cannot be read.
         TrackingError: the store does not answer; everything is still kept.
     """
-    folder = Path(run_dir)
-    buffer = Buffer(folder / BUFFER_FOLDER if (folder / BUFFER_FOLDER).is_dir() else folder)
+    buffer = _buffer(Path(run_dir))
     written, events = buffer.read()
     store = Store(locate(uri if uri is not None else written.uri))
     header = store.open_run(replace(written, uri=store.location.uri))
@@ -37,3 +41,7 @@ def upload_buffered(run_dir: str | os.PathLike[str], *, uri: str | None = None) 
         store.deliver(run_id, ends[-1], buffer)
     buffer.tidy()
     return run_id
+
+
+def _buffer(folder: Path) -> Buffer:
+    return Buffer(folder / BUFFER_FOLDER if (folder / BUFFER_FOLDER).is_dir() else folder)

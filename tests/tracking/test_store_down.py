@@ -55,7 +55,7 @@ def test_training_goes_on_with_one_warning_that_says_what_to_type(
     (said,) = warnings_of(caplog)
     assert f"{nobody} does not answer" in said
     assert "Training goes on" in said
-    assert f"upload_buffered('{run_dir}/tracking')" in said
+    assert f"ctrkit upload {run_dir}/tracking" in said
     assert (run_dir / "tracking" / "events.jsonl").is_file()
 
 
