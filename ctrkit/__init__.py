@@ -39,6 +39,8 @@ __all__ = [
     "records",
     "schema",
     "serving",
+    "sketch_schema",
+    "sketching",
     "start_run",
     "tracking",
     "train",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         records,
         schema,
         serving,
+        sketching,
         tracking,
         training,
     )
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from ctrkit.records import Prepared, Records, Split, prepare
     from ctrkit.schema import Schema
     from ctrkit.serving import Client, Server
+    from ctrkit.sketching import sketch_schema
     from ctrkit.tracking import start_run
     from ctrkit.training import TrainingOptions, evaluate, load_weights, train
 else:
@@ -81,6 +85,7 @@ else:
             "records": ["Prepared", "Records", "Split", "prepare"],
             "schema": ["Schema"],
             "serving": ["Client", "Server"],
+            "sketching": ["sketch_schema"],
             "tracking": ["start_run"],
             "training": ["TrainingOptions", "evaluate", "load_weights", "train"],
         },
@@ -97,6 +102,7 @@ else:
             "records",
             "schema",
             "serving",
+            "sketching",
             "tracking",
             "training",
         ],

@@ -146,9 +146,13 @@ def teach(verb: Verb) -> str:
     if verb.verbs:
         return "\n\n".join([*parts, f"`ctrkit {verb.name} VERB --help` teaches one of them, with its keys."])
     parts.append("keys\n" + "\n".join(f"  {key:<34}{meaning}" for key, meaning in verb.keys.items()))
+    if not verb.groups:
+        return "\n\n".join(parts)
     parts.append(
         "choices\n" + "\n".join(f"  {f'{g}=':<14}{', '.join(names)}" for g in verb.groups if (names := choices(g)))
     )
+    if verb.plain:
+        return "\n\n".join(parts)
     parts.append(
         "Any key of the configuration can be overridden; `ctrkit config …` shows it without running, `--multirun`\n"
         "runs a comma-separated list of values side by side. A folder ./conf of your own is searched after ctrkit's."

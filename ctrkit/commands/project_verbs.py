@@ -25,3 +25,38 @@ CONFIG = Verb(
     groups=("experiment", "schema", "data", "model", "training"),
     plain=True,
 )
+
+SCHEMA = Verb(
+    name="schema",
+    summary="sketch what a log's columns mean",
+    text="A schema says what the columns of a log mean to a model; `ctrkit schema infer` sketches one for you to mend.",
+    examples=("ctrkit schema infer clicks.csv", "ctrkit schema infer 'logs/*.parquet' label='rating >= 4'"),
+    verbs=(
+        Verb(
+            name="schema infer",
+            summary="look at a log and write conf/schema/NAME.yaml, with the reason of each choice",
+            text=(
+                "Reads the log once, in bounded memory: CSV, TSV or another separator (also .gz) or Parquet. Finds\n"
+                "the label (0 and 1, two values, a rating, an event), the time, the user and the kind and side of\n"
+                "each feature; leaves out what is constant, a row's own id, or tells the label by itself. Every line\n"
+                "of the file says why; read it, and mend what is wrong. A file that is there is not overwritten."
+            ),
+            examples=(
+                "ctrkit schema infer clicks.csv",
+                "ctrkit schema infer ratings.csv.gz label='rating >= 4' group=user_id out=conf/schema/movies.yaml",
+                "ctrkit schema infer 'logs/*.parquet' out=-",
+            ),
+            keys={
+                "LOG ...": "files or patterns",
+                "out=FILE": "where to (conf/schema/NAME.yaml, by the log's name); out=- prints it",
+                "label=COLUMN|RULE": "not guessed: e.g. label=clicked or label='rating >= 4'",
+                "group=COLUMN": "not guessed: the user, for grouped AUC",
+                "time=COLUMN": "not guessed: what to split by",
+                "force=true": "overwrite the file",
+            },
+            groups=(),
+            plain=True,
+        ),
+    ),
+    groups=(),
+)
