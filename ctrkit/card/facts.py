@@ -163,7 +163,7 @@ def origin_section(card: Mapping[str, Any]) -> Markup:
                 ("Started", card.get("started")),
                 ("Command", element("code", card["command"]) if card.get("command") else None),
                 ("Seeds", ", ".join(f"{k} {v}" for k, v in (card.get("seeds") or {}).items()) or None),
-                ("Code", revision if git else "no git repository"),
+                ("Code", revision if git else "no git repository" if environment else None),
                 ("Machine", f"{machine.get('host')}, {machine.get('system')}" if machine else None),
                 ("Processor", f"{machine.get('processor')}, {machine.get('cores')} cores" if machine else None),
                 ("Memory", size(machine.get("memory_bytes")) if machine else None),
