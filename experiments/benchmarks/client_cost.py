@@ -94,12 +94,13 @@ def show(title: str, found: dict[str, tuple[float, float]]) -> None:
 def measure_indexing(crosses: int) -> None:
     draw, built = random.Random(0), index(crosses)
     by_id = Ranker(built, ad_key="item_0", ad_rows=POOL)
-    by_values, by_version = Ranker(built, ad_key="item_0"), Ranker(built, ad_key="item_0", ad_version="item_4")
+    by_values, by_parsed = Ranker(built, ad_key="item_0"), Ranker(built, ad_key="item_0")
+    by_version = Ranker(built, ad_key="item_0", ad_version="item_4")
     pool = [{**values(built, "item", draw), "item_0": f"ad {k}"} for k in range(POOL)]
     by_id.remember(pool)
     users = [(values(built, "user", draw), values(built, "context", draw)) for _ in range(ROUNDS)]
     drawn = [draw.sample(pool, ADS) for _ in range(ROUNDS)]
-    for ranker in (by_values, by_version):
+    for ranker in (by_values, by_parsed, by_version):
         ranker.ids({}, {}, pool)
     copies = [[dict(ad) for ad in ads] for ads in drawn]  # New mappings of the same strings: out of a cache of ads.
     parsed = [json.loads(json.dumps(ads)) for ads in drawn]  # All is new: read from a network for each request.
@@ -108,7 +109,7 @@ def measure_indexing(crosses: int) -> None:
         "naive: every ad whole": lambda k: built.ids([{**users[k][0], **users[k][1], **ad} for ad in drawn[k]]),
         "user once, every ad again": lambda k: naive.ids(*users[k], drawn[k]),
         "kept ads, given by values": lambda k: by_values.ids(*users[k], copies[k]),
-        "kept ads, given by values that were parsed": lambda k: by_values.ids(*users[k], parsed[k]),
+        "kept ads, given by values that were parsed": lambda k: by_parsed.ids(*users[k], parsed[k]),
         "kept ads, by values with a version column": lambda k: by_version.ids(*users[k], copies[k]),
         "kept ads, given by id": lambda k: by_id.ids(*users[k], [ad["item_0"] for ad in drawn[k]]),
         "the user's and the context's fields alone": lambda k: by_id.ids(*users[k], []),
