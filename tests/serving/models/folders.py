@@ -1,14 +1,32 @@
-"""What the tests of served models share: a loader, a listener, and a request to the small SavedModel."""
+"""What the tests of served models share: a loader, a listener, configurations and requests of the small SavedModel."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from pathlib import Path
 
-from ctrkit.serving.models import Patience, VersionLoader, VersionState
+import grpc
+import numpy as np
+import pytest
+
+from ctrkit.serving.models import (
+    All,
+    Latest,
+    ModelConfig,
+    ModelsConfig,
+    Patience,
+    ServedModels,
+    Specific,
+    VersionLoader,
+    VersionState,
+)
 from ctrkit.serving.protos import prediction_pb2
+from ctrkit.serving.refusal import Refusal
 from ctrkit.serving.servable import Servable
 from ctrkit.serving.wire import array_of
 
+Put = Callable[..., Path]  # The fixtures `put` and `serve`.
+Serve = Callable[..., ServedModels]
 AT_ONCE = Patience(settle=0.0, retries=0)  # Tests look when they want, and copy before they look.
 
 
@@ -37,3 +55,22 @@ def echo(servable: Servable) -> str:
     """Ask the small SavedModel something: "A"."""
     inputs = {"words": np.array([b"a"], object), "times": np.array(1, np.int64), "x": np.ones((1, 1), np.float32)}
     return bytes(servable.predict("serving_default", inputs)["upper"][0]).decode()
+
+
+def configured(base: Path, policy: Latest | All | Specific | None = None, **labels: int) -> ModelsConfig:
+    """The model "m" alone."""
+    return ModelsConfig((ModelConfig("m", base, Latest() if policy is None else policy, labels),))
+
+
+def version_used(models: ServedModels, **which: object) -> int:
+    """Which version answers."""
+    with models.use("m", **which) as servable:  # type: ignore[arg-type]
+        assert echo(servable) == "A"
+        return servable.version
+
+
+def refused(models: ServedModels, name: str = "m", **which: object) -> tuple[grpc.StatusCode, str]:
+    """How a request is refused."""
+    with pytest.raises(Refusal) as caught, models.use(name, **which):  # type: ignore[arg-type]
+        pass
+    return caught.value.code, str(caught.value)

@@ -14,13 +14,11 @@ import pytest
 
 from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError, ServingError
 from ctrkit.indexing import FeatureIndex
-from ctrkit.serving.models import ModelConfig, ModelsConfig, Patience, ServedModels, Specific, State, VersionLoader
+from ctrkit.serving.models import ModelConfig, ModelsConfig, Patience, Specific, State, VersionLoader
 from ctrkit.serving.refusal import Refusal
 from ctrkit.serving.warmup import WARMUP_FILE
-from tests.serving.models.folders import LOADER, Changes, answer_predict
+from tests.serving.models.folders import LOADER, Changes, Put, Serve, answer_predict
 
-Put = Callable[..., Path]
-Serve = Callable[..., ServedModels]
 WITH_INDEX = VersionLoader(answers={"predict_log": answer_predict})
 
 

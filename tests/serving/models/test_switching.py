@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ctrkit.serving.models import ModelConfig, ModelsConfig, ServedModels, Specific
-from tests.serving.models.folders import LOADER, echo
-
-Put = Callable[..., Path]
-Serve = Callable[..., ServedModels]
+from tests.serving.models.folders import LOADER, Put, Serve, echo
 
 
 class Askers:
