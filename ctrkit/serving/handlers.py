@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ctrkit.errors import CtrkitError, RequestError
 from ctrkit.serving.admission import Admission, Arrivals, InPlace
+from ctrkit.serving.drain import Taken, stopping
 from ctrkit.serving.health import HEALTH_SERVICE, MAX_WATCHERS, Health
 from ctrkit.serving.methods.call import FINGERPRINT_KEY, Call, found
 from ctrkit.serving.methods.compute import METHODS, Method
@@ -23,10 +24,11 @@ from ctrkit.serving.metrics import Metrics
 from ctrkit.serving.models import ServedModels
 from ctrkit.serving.problems import Problems
 from ctrkit.serving.protos import health_pb2, model_server_config_pb2, prediction_pb2
-from ctrkit.serving.refusal import failure
+from ctrkit.serving.refusal import Refusal, failure
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+RELOAD = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 CONTROL_THREADS = 4  # For questions about the server itself, which are answered however busy the models are.
 LONGEST_DETAIL = 1500  # Characters; gRPC drops the whole answer when its headers pass 8 KB.
 LOG = logging.getLogger(__name__)
@@ -46,32 +48,51 @@ class Handlers(grpc.GenericRpcHandler):
     ) -> None:
         self._models, self._admission, self._health, self._metrics = models, admission, health, metrics
         self.on_reload: Callable[[bytes], None] | None = None  # Told of each reload that was carried out.
+        self.taken = Taken()
         self._arrivals = Arrivals(receive_timeout)
         self._problems = Problems(LOG)
         self._control = futures.ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="ctrkit-control")
         self._watching = futures.ThreadPoolExecutor(MAX_WATCHERS + 1, thread_name_prefix="ctrkit-health")
-        self._refusing = _handler(self._refuse, InPlace())
-        asking: dict[str, _Answer] = {
-            f"/{PREDICTION_SERVICE}/GetModelMetadata": self._metadata,
-            f"/{MODEL_SERVICE}/GetModelStatus": self._status,
-            f"/{MODEL_SERVICE}/HandleReloadConfigRequest": self._reload,
-            f"/{HEALTH_SERVICE}/Check": self._check,
-        }
-        self._asking = {path: _handler(self._answering(path, m, False), self._control) for path, m in asking.items()}
+        self._busy = _handler(partial(self._refuse, "queue", admission.full), InPlace())
+        self._stopping = _handler(partial(self._refuse, "stopping", stopping), InPlace())
         self._computing = {}
         for name, method in METHODS.items():
-            path = f"/{PREDICTION_SERVICE}/{name}"
-            self._computing[path] = _handler(self._answering(path, partial(self._computed, method), True), admission)
-        watch = _Behavior(self._watch, self._watching)
-        self._asking[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(watch)
+            code = self._answering(name, partial(self._computed, method), self.taken.come, computes=True)
+            self._computing[f"/{PREDICTION_SERVICE}/{name}"] = _handler(code, admission)
+        self._reloading = _handler(
+            self._answering("HandleReloadConfigRequest", self._reload, self.taken.come), self._control
+        )
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of a call that has just begun; gRPC asks in the one thread that takes in all calls."""
         path = handler_call_details.method
         handler = self._computing.get(path)
-        if handler is None:
-            return self._asking.get(path)
-        return self._refusing if self._admission.is_full else handler
+        if handler is not None and self._admission.is_full and not self.taken.closed:
+            return self._busy
+        if path == RELOAD:
+            handler = self._reloading
+        return handler if handler is None or self.taken.begin() else self._stopping
+
+    def registered(self) -> dict[str, dict[str, grpc.RpcMethodHandler]]:
+        """By service and name the methods that are answered until the end, however busy the server is.
+
+        gRPC holds calls of a registered method in a queue of its own, which a flood of other calls does not fill.
+        """
+        plain: dict[str, dict[str, _Answer]] = {
+            PREDICTION_SERVICE: {"GetModelMetadata": self._metadata},
+            MODEL_SERVICE: {"GetModelStatus": self._status},
+            HEALTH_SERVICE: {"Check": self._check},
+        }
+        handlers = {
+            service: {
+                name: _handler(self._answering(name, method, self.taken.watch), self._control)
+                for name, method in methods.items()
+            }
+            for service, methods in plain.items()
+        }
+        watch = _Behavior(self._watch, self._watching)
+        handlers[HEALTH_SERVICE]["Watch"] = grpc.unary_stream_rpc_method_handler(watch)
+        return handlers
 
     def close(self) -> None:
         """After the last call: end the threads."""
@@ -110,6 +131,7 @@ class Handlers(grpc.GenericRpcHandler):
         return answer
 
     def _watch(self, raw: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        self.taken.watch(context)
         try:
             request = health_pb2.HealthCheckRequest.FromString(raw)
             for response in self._health.watch(request, context):
@@ -119,21 +141,23 @@ class Handlers(grpc.GenericRpcHandler):
 
     # --- calls --------------------------------------------------------------------------------------------------
 
-    def _refuse(self, _: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    def _refuse(
+        self, reason: str, why: Callable[[], Refusal], _: Iterator[bytes], context: grpc.ServicerContext
+    ) -> bytes:
         """Before the message is read: refusing has to cost less than answering."""
-        error = self._admission.full()
-        self._metrics.refused("queue")
+        error = why()
+        self._metrics.refused(reason)
         self._problems.note("refused", str(error))
         return _tell(context, error.code, str(error))
 
     def _answering(
-        self, path: str, method: _Answer, computes: bool
+        self, name: str, method: _Answer, begins: Callable[[grpc.ServicerContext], None], *, computes: bool = False
     ) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
         """Turn every exception into a status: a request can never end the server."""
-        short = path.rpartition("/")[2]
 
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             start, call = time.perf_counter(), Call()
+            begins(context)
             try:
                 raw = self._received(messages, context)
                 if raw is None:
@@ -151,9 +175,9 @@ class Handlers(grpc.GenericRpcHandler):
                     result = method(raw, call)
             except Exception as error:
                 code, text = failure(error)
-                self._failed(short, call, code, text, error, time.perf_counter() - start)
+                self._failed(name, call, code, text, error, time.perf_counter() - start)
                 return _tell(context, code, text)
-            self._metrics.request(call.model, call.version, short, grpc.StatusCode.OK, time.perf_counter() - start)
+            self._metrics.request(call.model, call.version, name, grpc.StatusCode.OK, time.perf_counter() - start)
             return result
 
         return answer

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,9 @@ from ctrkit.serving.options import ServingOptions
 from ctrkit.serving.protos import model_server_config_pb2
 from ctrkit.serving.tls import server_credentials
 
-MAX_PENDING = 8  # Beyond that gRPC ends some calls with status CANCELLED, beyond twice that all.
+# Calls that gRPC's one thread has not taken in yet, of each registered method and of all others together. Beyond it
+# gRPC ends some with CANCELLED, beyond twice as many all: its only word, and one of ours costs that thread's time.
+MAX_PENDING = 8
 SWITCH_EVERY = 0.0005  # Seconds; with Python's 5 ms, the one thread that takes calls in waits for those that compute.
 LOG = logging.getLogger(__name__)
 
@@ -126,13 +129,22 @@ class Server:
 
     def stop(self) -> None:
         """Refuse new requests, let those under way finish (at most `grace` seconds), unload; may be called twice."""
+        until = time.monotonic() + self.options.grace
+        draining = None
+        if self._grpc is not None and self._handlers is not None and self._port is not None:
+            taken = self._handlers.taken
+            taken.close()  # Before health tells of it: who was told is refused.
+            draining = threading.Thread(target=taken.drain, args=[self._port, until], name="ctrkit-drain")
         self.health.drain()
-        stopped = None if self._grpc is None else self._grpc.stop(self.options.grace)
+        if draining is not None:
+            draining.start()
         if self._rest is not None:
             self._rest.stop()
             self._rest = None
-        if stopped is not None:
-            stopped.wait()
+        if draining is not None:
+            draining.join()
+        if self._grpc is not None:
+            self._grpc.stop(max(0.0, until - time.monotonic())).wait()
             self._grpc = None
         if self._handlers is not None:
             self._handlers.close()
@@ -180,6 +192,8 @@ class Server:
                 ("grpc.so_reuseport", int(options.fleet is not None)),
             ],
         )
+        for service, handlers in self._handlers.registered().items():
+            server.add_registered_method_handlers(service, handlers)
         address = f"{options.host}:{options.port}"
         try:
             if options.tls is None:
