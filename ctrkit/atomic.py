@@ -53,6 +53,30 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty directory that becomes `path` when the block ends, where nothing or an empty folder is.
+
+    Raises `FileExistsError` where something is there, also where it came up meanwhile; that stays as it is.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise FileExistsError(str(path))
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            os.rename(temporary, path)  # Refused by the system where `path` is not empty.
+        except OSError as error:
+            raise FileExistsError(str(path)) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file written there is renamed to `path` when the block ends."""
     path = Path(path)

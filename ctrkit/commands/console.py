@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def say(text: str = "") -> None:
     """Print one line at once."""
-    print(text, flush=True)
+    print(text.rstrip(), flush=True)  # Words for the next verb may be none.
 
 
 def table(rows: list[tuple[str, str]]) -> str:

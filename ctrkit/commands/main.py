@@ -77,6 +77,9 @@ def _run(verb: Verb, arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return EXIT_ERROR
+    except BrokenPipeError:  # `| head` has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Else Python complains when it ends.
+        return EXIT_ERROR
     except KeyboardInterrupt:
         print("\ninterrupted; type the same command again to go on from here", file=sys.stderr)
         return EXIT_INTERRUPTED

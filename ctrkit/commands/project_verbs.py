@@ -4,6 +4,32 @@ from __future__ import annotations
 
 from ctrkit.commands.verb import Verb
 
+NEW = Verb(
+    name="new",
+    summary="lay out a project of your own, which trains at once",
+    text=(
+        "Looks at your log, sketches its schema (see `ctrkit schema infer --help`), and writes a folder: conf/ with\n"
+        "an experiment, experiments/, notebooks/, a Keras model of your own, a test. In that folder no verb needs a\n"
+        "word about it: `ctrkit train` means the project's experiment. Nothing that is there is overwritten. Without\n"
+        "a log, an ad log is made on the spot."
+    ),
+    examples=(
+        "ctrkit new shop log=clicks.csv",
+        "ctrkit new movies log='ratings/*.csv.gz' label='rating >= 4'",
+        "ctrkit new playground",
+    ),
+    keys={
+        "NAME": "of the folder, the experiment and the served model",
+        "log=FILES": "a file or a pattern: CSV, TSV or another separator (also .gz) or Parquet",
+        "label=COLUMN|RULE": "not guessed: e.g. label=clicked or label='rating >= 4'",
+        "group=COLUMN": "not guessed: the user, for grouped AUC",
+        "time=COLUMN": "not guessed: what to split by",
+        "rows=N": "of the log that is made where none is given (100,000)",
+    },
+    groups=(),
+    plain=True,
+)
+
 CONFIG = Verb(
     name="config",
     summary="the resolved configuration of a command, and where each value came from",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctrkit.commands.cluster_verbs import CLUSTER
 from ctrkit.commands.judging_verbs import JUDGING
-from ctrkit.commands.project_verbs import CONFIG, SCHEMA
+from ctrkit.commands.project_verbs import CONFIG, NEW, SCHEMA
 from ctrkit.commands.promotion_verbs import PROMOTE, ROLLBACK
 from ctrkit.commands.tuning_verbs import TUNE
 from ctrkit.commands.verb import RUN, WHERE, Verb
@@ -30,12 +30,13 @@ VALUED_FLAGS = ("-c", "--cfg", "-i", "--info", "-p", "--package", "-cd", "--conf
 SECTIONS = {
     "begin": ("quickstart", "new", "schema", "config"),
     "learn": ("prepare", "train", "cluster", "tune"),
-    "judge": ("evaluate", "card", "compare", "rerun"),
+    "judge": ("evaluate", "card", "compare", "rerun", "upload"),
     "serve": ("export", "verify", "promote", "rollback", "serve", "rank", "serving-config"),
 }
 MORE = "more"
 
 _ALL = (
+    NEW,
     CONFIG,
     SCHEMA,
     Verb(

@@ -102,9 +102,22 @@ def hint(config: DictConfig) -> str:
     from ctrkit.commands.main import choices
 
     name = str(config.name)
-    words = [f"experiment={name}"] if name in choices("experiment") else [f"name={name}"]
+    if name == project_experiment():
+        words = []
+    else:
+        words = [f"experiment={name}"] if name in choices("experiment") else [f"name={name}"]
     default = f"{config.root}/{name}"
     return " ".join(words + ([] if str(config.work_dir) == default else [f"work_dir={config.work_dir}"]))
+
+
+def project_experiment() -> str | None:
+    """The experiment that is meant in this folder unless another is named; None outside of a project."""
+    file = Path("conf") / "project.yaml"
+    try:
+        chosen = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("defaults") or []
+    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        return None
+    return next((str(one["experiment"]) for one in chosen if isinstance(one, dict) and one.get("experiment")), None)
 
 
 def latest_export(run_dir: Path) -> Path:
