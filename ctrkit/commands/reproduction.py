@@ -114,20 +114,19 @@ def told(numbers: Sequence[Number]) -> str:
 
 
 def _figures(run_dir: Path) -> dict[str, Any]:
+    """By name, those that a reader asks for first at the front."""
     figures: dict[str, Any] = {}
-    result = (_read(run_dir / "run.json") or {}).get("result") or {}
-    for name, value in result.items():
-        if name == "metrics":
-            figures |= {f"validation {metric}": one for metric, one in value.items()}
-        elif name not in SPEED:
-            figures[f"training {name.replace('_', ' ')}"] = value
-    for report in _read(run_dir / "history.json") or []:
-        for name, value in report.items():
-            if name not in ("step", *SPEED):
-                figures[f"step {report['step']} {name}"] = value
     for part in parts_of(run_dir):
         found = _read(run_dir / f"evaluation_{part}.json") or {}
         figures |= {f"{part} {name}": value for name, value in (found.get("metrics") or {}).items()}
+    result = (_read(run_dir / "run.json") or {}).get("result") or {}
+    figures |= {f"validation {metric}": one for metric, one in (result.get("metrics") or {}).items()}
+    figures |= {
+        f"training {name.replace('_', ' ')}": value for name, value in result.items() if name not in ("metrics", *SPEED)
+    }
+    for report in _read(run_dir / "history.json") or []:
+        named = {name: value for name, value in report.items() if name not in ("step", *SPEED)}
+        figures |= {f"step {report['step']} {name}": value for name, value in named.items()}
     return figures
 
 

@@ -11,9 +11,10 @@ from ctrkit.errors import LogError
 from ctrkit.indexing.columns import UnreadableValueError
 from ctrkit.records import targets
 from ctrkit.records.chunk import Chunk, Piece
-from ctrkit.records.coded import Coded, code_lists, code_tokens
+from ctrkit.records.coded import code_lists, code_tokens
 from ctrkit.records.spill import Spill, small, strings
 from ctrkit.records.split import Split
+from ctrkit.records.times import encoded_times, time_unit
 from ctrkit.schema import Categorical, Cross, Feature, Hashed, Numeric, Schema, Sequence, column_of
 
 
@@ -27,6 +28,7 @@ class EncodedChunk:
     on_disk: int  # Bytes of the log.
     place: str  # Of its first row, for messages.
     first: int = 0  # Number of its first row in the whole log.
+    time_unit: str = ""  # Of times that are timestamps or dates.
 
     def starting_at(self, first: int) -> EncodedChunk:
         return dataclasses.replace(self, first=first)
@@ -35,7 +37,8 @@ class EncodedChunk:
 def encode(piece: Piece, number: int, schema: Schema, split: Split, spill: Spill) -> EncodedChunk:
     """Parse `piece` and put its columns aside. Raises `LogError`.
 
-    The arrays: `label`, `weight`, `group`, `within`; `time`, or for text `time_code` and the strings `time_text`;
+    The arrays: `label`, `weight`, `group`, `within`; `time`, or for text `time_code` and the strings `time_text`
+    (`seen_time…` where the split does not go by it);
     `<use>.codes` with the strings `<use>` (tokens) or the numbers `<use>.numbers`, `<use>` as `use_of` names it.
     """
     chunk = piece.parse()
@@ -46,18 +49,20 @@ def encode(piece: Piece, number: int, schema: Schema, split: Split, spill: Spill
         arrays["group"] = targets.groups(chunk, schema.group, schema)
     if split.within is not None:
         arrays["within"] = targets.groups(chunk, split.within, schema)
-    if split.by == "time":
-        times = targets.times(chunk, schema)
-        if isinstance(times, Coded):
-            arrays |= {"time_code": small(times.codes), **strings("time_text", times.values)}
-        else:
-            arrays["time"] = times
+    arrays |= encoded_times(chunk, schema, split)
     for feature in schema.features:
         if not isinstance(feature, Cross) and f"{use_of(feature)}.codes" not in arrays:
             arrays |= _encoded(chunk, feature, schema)
     file = f"chunk-{number}"
     spill.put(file, arrays)
-    return EncodedChunk(number=number, file=file, rows=chunk.rows, on_disk=piece.on_disk, place=chunk.place(0))
+    return EncodedChunk(
+        number=number,
+        file=file,
+        rows=chunk.rows,
+        on_disk=piece.on_disk,
+        place=chunk.place(0),
+        time_unit=time_unit(chunk, schema),
+    )
 
 
 def use_of(feature: Feature) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ctrkit.atomic import write_json
 from ctrkit.errors import LogError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.progress import progress
@@ -20,6 +21,7 @@ from ctrkit.records.log import read_pieces
 from ctrkit.records.parts import decide_parts
 from ctrkit.records.spill import Spill
 from ctrkit.records.split import PARTS, TRAIN, Split
+from ctrkit.records.times import TIMES_FILE, spans
 from ctrkit.records.workers import Workers
 from ctrkit.records.writer import RecordWriter
 from ctrkit.schema import Schema
@@ -49,6 +51,7 @@ class LocalEngine:
             index.save(folder / INDEX)
             pa.default_memory_pool().release_unused()
             _write(workers, index, fitting, chunks, parts, folder / RECORDS, options)
+            write_json(folder / RECORDS / TIMES_FILE, spans(split, chunks, parts, spill))
         spill.remove()
         return index
 

@@ -26,6 +26,7 @@ from ctrkit.records.log import Sources, log_files
 from ctrkit.records.manifest import Manifest
 from ctrkit.records.reader import Records
 from ctrkit.records.split import PARTS, Split
+from ctrkit.records.times import TIMES_FILE
 from ctrkit.schema import Schema
 
 FORMAT_VERSION = 1
@@ -284,11 +285,17 @@ def _put_in_place(folder: Path, work_dir: Path) -> None:
 def _describe(
     schema: Schema, index: FeatureIndex, work_dir: Path, inputs: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    parts = {}
+    parts: dict[str, dict[str, Any]] = {}
+    try:
+        times = json.loads((work_dir / RECORDS / TIMES_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        times = {}  # An engine need not tell them.
     for part in PARTS:
         if (work_dir / RECORDS / part).exists():
             manifest = Manifest.load(work_dir / RECORDS / part)
             parts[part] = {"rows": manifest.rows, "label_rate": manifest.label_sums[0] / max(1, manifest.rows)}
+            if part in times:
+                parts[part]["time"] = times[part]
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": index.fingerprint,

@@ -32,7 +32,11 @@ CHANGED = "ctrkit.changed."  # A parameter cannot change in MLflow: on resuming,
 
 # MLflow is asked once more where it is down, not for minutes: delivery has a schedule of its own. A user's own
 # setting wins. Telemetry stays off unless the user turned it on.
-_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # What a verb prints is its own.
+}
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "INVALID_STATE")
 
 
