@@ -15,6 +15,7 @@ from ctrkit.serving.connection.problems import explained
 from ctrkit.serving.connection.targets import Lane, Targets
 
 PUSHBACK = "grpc-retry-pushback-ms"  # gRPC's own word for "come again after so many milliseconds".
+OVERLOADED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)  # By a server; by its gRPC, unread.
 
 
 class Call(NamedTuple):
@@ -74,8 +75,9 @@ def attempts(call: Call, targets: Targets, hedges: Hedges, options: ConnectionOp
     until = began + call.seconds
     running: set[Lane] = set()
     tried: list[Lane] = []
-    made, again_at = 0, began  # When the next ordinary attempt starts; None: not planned.
-    again: float | None = again_at
+    made = 0
+    again: float | None = began  # When the next ordinary attempt starts; None: not planned.
+    unavailable: Outcome | None = None  # The last that was.
     hedge_at = None
     if call.hedged and hedges.delay is not None and hedges.delay < call.seconds:
         hedge_at = began + hedges.delay
@@ -105,12 +107,16 @@ def attempts(call: Call, targets: Targets, hedges: Hedges, options: ConnectionOp
             if outcome.raw is not None:
                 hedges.answered(time.monotonic() - began)
                 return Reply(outcome.raw, outcome.lane.target.address)
+            if outcome.code is grpc.StatusCode.UNAVAILABLE:
+                unavailable = outcome
             delay = _delay(outcome, made, targets, tried, options)
             if delay is not None and call.target is not None:
                 delay = max(delay, options.backoff)
             if delay is not None and made < options.attempts and time.monotonic() + delay < until:
                 again = time.monotonic() + delay
             elif not running or not _may_be_better_elsewhere(outcome):
+                if outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED and unavailable is not None:
+                    outcome = unavailable  # The last attempt had next to no time; this is what is wrong.
                 raise explained(outcome.code, outcome.details, outcome.lane.target.address, call.seconds)
     finally:
         for lane in running:  # Their calls are cancelled by whoever carries the steps out.
@@ -135,14 +141,14 @@ def _learn(outcome: Outcome, targets: Targets) -> None:
 
 
 def _may_be_better_elsewhere(outcome: Outcome) -> bool:
-    return outcome.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    return outcome.code is grpc.StatusCode.UNAVAILABLE or outcome.code in OVERLOADED
 
 
 def _delay(
     outcome: Outcome, made: int, targets: Targets, tried: list[Lane], options: ConnectionOptions
 ) -> float | None:
     """Seconds until the next attempt is worth while; None: it is not."""
-    if outcome.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED):
+    if outcome.code in OVERLOADED:
         return outcome.pushback
     if outcome.code is not grpc.StatusCode.UNAVAILABLE:
         return None

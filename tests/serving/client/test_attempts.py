@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 
@@ -71,6 +72,19 @@ def test_the_deadline_holds_for_all_attempts_together(ask: Ask, index: FeatureIn
     assert 3 < len(server.requests) < 50  # The pause doubles.
 
 
+def test_what_was_wrong_is_told_when_the_last_attempt_has_no_time_left(ask: Ask, index: FeatureIndex) -> None:
+    def script(request: object, number: int) -> None:
+        if number == 0:
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "gone to lunch")
+        time.sleep(1.5)
+
+    with (
+        Scripted(index.fingerprint, script).running() as server,
+        pytest.raises(ServingError, match="gone to lunch"),
+    ):
+        ask([ONE], server.target, index, options=ConnectionOptions(deadline=1))
+
+
 def test_a_target_that_is_down_is_left_out(ask: Ask, index: FeatureIndex) -> None:
     with Scripted(index.fingerprint).running() as one, Scripted(index.fingerprint).running() as two:
         rankings = ask([ONE] * 30, [dead_target(), one.target, two.target], index, deadline=20)
@@ -101,6 +115,23 @@ def test_a_slow_target_is_overtaken_by_another(ask: Ask, index: FeatureIndex) ->
         assert max(ranking.seconds for ranking in rankings) < 1.4
         assert late.requests
         assert late.cancelled.wait(10)  # The request that lost was called off.
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED])
+def test_a_slow_target_is_waited_for_when_the_other_is_overloaded(ask: Ask, index: FeatureIndex, code) -> None:  # type: ignore[no-untyped-def]
+    asked = itertools.count()
+
+    def script(request: object, number: int) -> None:
+        if next(asked) > 0:
+            raise Refused(code)
+        time.sleep(0.5)
+
+    one, two = Scripted(index.fingerprint, script), Scripted(index.fingerprint, script)
+    with one.running(), two.running():
+        options = ConnectionOptions(hedging=Hedging(after=0.05, share=1.0))
+        (ranking,) = ask([ONE], [one.target, two.target], index, options=options, deadline=20)
+        assert (len(one.requests), len(two.requests)) == (1, 1)
+        assert ranking.seconds >= 0.5
 
 
 def test_hedging_never_doubles_the_load(index: FeatureIndex) -> None:
