@@ -207,6 +207,12 @@ class Store:
                 yield
         except TrackingError:
             raise
+        except ModuleNotFoundError as error:
+            fix = "ctrkit[postgres]" if self.location.scheme.startswith("postgresql") else str(error.name)
+            raise Unreachable(
+                f"Tracking store {self.shown} needs the package {error.name!r}, which is not installed "
+                f"(pip install '{fix}')"
+            ) from error
         except Exception as error:
             reason = without_password(" ".join(str(error).split()))[:300]
             if getattr(error, "error_code", None) in _REFUSALS:
