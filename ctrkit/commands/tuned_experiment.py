@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,14 @@ def tuned_name(name: str) -> str:
     return name if name.endswith(SUFFIX) else f"{name}{SUFFIX}"
 
 
-def experiment_text(config: DictConfig, *, name: str, comment: str) -> str:
+def experiment_text(config: DictConfig, *, name: str, comment: str, always: Iterable[str] = ()) -> str:
     """An experiment file that composes to `config`: the choices of its groups, and what differs from them.
 
     Args:
         config: with the winner's values.
         name: of the new experiment.
         comment: its first lines, without `#`.
+        always: dotted keys that stand there even where nothing differs.
     """
     chosen = {
         str(group): str(choice)
@@ -50,9 +51,18 @@ def experiment_text(config: DictConfig, *, name: str, comment: str) -> str:
         {f"override /{group}": choice} for group, choice in chosen.items() if str(defaults.get(group)) != choice
     ]
     changed = {part: value for part in PARTS if (value := _difference(base, config, part)) is not _SAME}
+    for key in always:
+        _put(changed, key.split("."), OmegaConf.select(config, key))
     body = {**({"defaults": overridden} if overridden else {}), "name": name, **changed}
     text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
     return "\n".join([*(f"# {line}" for line in comment.splitlines()), text])
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    *above, last = path
+    for part in above:
+        tree = tree.setdefault(part, {})
+    tree[last] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def write_experiment(folder: Path, name: str, text: str, *, force: bool) -> Path | None:

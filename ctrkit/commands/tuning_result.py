@@ -104,7 +104,8 @@ def conclude(config: DictConfig, options: TuningOptions, space: Space, folder: P
 def _write_winner(config: DictConfig, winner: Trial, folder: Path, tracker: Run, verdict: str) -> None:
     name = tuned_name(str(config.name))
     comment = f"Winner of `ctrkit tune {hint(config)}`, search {folder.name}:\n{verdict}"
-    text = experiment_text(with_values(_as_typed(config), winner.values, winner.hp), name=name, comment=comment)
+    config_of_winner = with_values(_as_typed(config), winner.values, winner.hp)
+    text = experiment_text(config_of_winner, name=name, comment=comment, always=winner.values)
     with atomic_file(folder / WINNER_FILE) as temporary:
         temporary.write_text(signed(text), encoding="utf-8")
     tracker.log_text(signed(text), WINNER_FILE)

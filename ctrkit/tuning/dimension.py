@@ -33,7 +33,7 @@ class Choice:
 
     @property
     def words(self) -> list[str]:
-        """The values as JSON: keras-tuner takes no lists, mixes no types and rounds floats on the wire."""
+        """The values as JSON: keras-tuner takes no lists, mixes no types and makes integers of booleans."""
         return [json.dumps(value) for value in self.values]
 
     @property
@@ -69,13 +69,11 @@ class Range:
     step: float | None = None  # Between two values; with `log` the ratio of two.
 
     def __post_init__(self) -> None:
-        word = f"{'int' if self.is_whole else 'float'}: [{self.low}, {self.high}]"
+        word = f"{'int' if self.is_whole else 'float'}: [{self.low:g}, {self.high:g}]"
         if self.is_whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
             raise ConfigError(f"Space {self.key}: got {word}, expected whole numbers. Type float: for real ones.")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(
-                f"Space {self.key}: got {word}, expected the lower bound first and a higher one after it."
-            )
+            raise ConfigError(f"Space {self.key}: got {word}, expected a lower and then a higher bound.")
         if self.log and self.low <= 0:
             raise ConfigError(
                 f"Space {self.key}: got {word} with log: true, expected a lower bound above 0, e.g. "

@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold
 from ctrkit.tuning.space import Space
 
 LEAST_TRIALS = 8  # With fewer a forest foretells nothing.
-FOLDS, TREES, SHUFFLES = 5, 100, 10
+FOLDS, TREES, SHUFFLES = 5, 60, 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ def importance(rows: Sequence[Mapping[str, Any]], scores: Sequence[float], space
         forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0).fit(x[known], y[known])
         foretold[unseen] = forest.predict(x[unseen])
         for column in range(len(keys)):
-            for _ in range(SHUFFLES):
-                changed = x[unseen].copy()
-                changed[:, column] = random.choice(x[:, column], len(unseen))
-                shuffled[column, unseen] += (forest.predict(changed) - y[unseen]) ** 2 / SHUFFLES
+            changed = np.tile(x[unseen], (SHUFFLES, 1))
+            changed[:, column] = random.choice(x[:, column], len(changed))
+            errors = (forest.predict(changed).reshape(SHUFFLES, -1) - y[unseen]) ** 2
+            shuffled[column, unseen] = errors.mean(axis=0)
     variance = float(np.mean((y - y.mean()) ** 2))
     error = float(np.mean((foretold - y) ** 2))
     lost = (shuffled.mean(axis=1) - error) / variance

@@ -86,7 +86,7 @@ class SearchOracle(keras_tuner.Oracle):
         return self._seconds_before + time.monotonic() - self._since
 
     def _note(self, trial: KerasTrial, tuner_id: str) -> None:
-        """Write down what the trial is, for whoever trains it: floats lose digits on keras-tuner's wire."""
+        """Write down what the trial is, in the words of the configuration, for whoever trains it."""
         known = self.files.read(trial.trial_id)
         if known is not None:
             self.files.update(trial.trial_id, tuner=tuner_id)
@@ -129,6 +129,7 @@ class SearchOracle(keras_tuner.Oracle):
         self.save()  # Once more: keras-tuner has just taken it from those that run.
 
     def score_trial(self, trial: KerasTrial) -> None:
+        """Score by what was written: keras-tuner's messages hold float32."""
         known = self.files.read(trial.trial_id)
         trial.score = math.nan if known is None else known.score
 
