@@ -42,6 +42,10 @@ class TrainingError(CtrkitError, RuntimeError):
     """Training could not go on."""
 
 
+class SweepError(CtrkitError, RuntimeError):
+    """Some jobs of a sweep failed."""
+
+
 class NanLossError(TrainingError):
     """The loss stopped being a number; the message names the batch."""
 

@@ -61,7 +61,9 @@ def _run(verb: Verb, arguments: list[str]) -> int:
             function(arguments)
             return 0
         arguments = as_overrides(verb, arguments)
-        if any(word.split("=")[0] in HYDRA_FLAGS for word in arguments):
+        if {"-m", "--multirun"} & set(arguments) and not {"-c", "--cfg", "-i", "--info"} & set(arguments):
+            importlib.import_module("ctrkit.commands.sweep").run_sweep(verb, [*verb.defaults, *arguments])
+        elif any(word.split("=")[0] in HYDRA_FLAGS for word in arguments):
             run_under_hydra(function, [*verb.defaults, *arguments])
         else:
             function(load_config([*verb.defaults, *arguments]))
