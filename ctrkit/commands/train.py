@@ -42,6 +42,7 @@ def train_run(
 
     `again` is the run that is repeated, `origin` what is known of where that came from.
     """
+    make(config.training)  # Options that cannot be are refused before anything is written.
     prepared = prepare_log(config)
     run_dir = choose_run(config, prepared.fingerprint)
     model = build(config, prepared)
