@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from ctrkit.commands.promotion_scores import RUN_DIR, champions_scores, own_scor
 from ctrkit.commands.registered import open_registry
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.verify import verified
-from ctrkit.commands.workspace import check_part, find_run, latest_export
+from ctrkit.commands.workspace import RUN_FILE, check_part, find_run, latest_export
 from ctrkit.errors import ArtifactError, PromotionError, TrackingError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ctrkit.tracking.registry import RegisteredVersion, Registry
 
 PROMOTION_FILE = "promotion.json"
+FINISHED = "finished"  # What run.json says of a training that ended by itself.
 TRIES = 5  # Times that the gates are asked again because another promotion moved the champion meanwhile.
 
 
@@ -70,7 +72,9 @@ def promote_run(config: DictConfig, run_dir: Path) -> Move:
 
     options: PromotionOptions = make(config.promotion)
     check_part(config.part)
-    registry = open_registry(config)
+    check_finished(run_dir)
+    registry = open_registry(config, may_create=True)
+    registry.create(options.name)  # First of all: where the registry is down, nothing needs to be measured.
     candidate = measured(config, run_dir, options)
     with tracked_run(config, run_dir) as tracker:
         version = registered(config, registry, candidate, tracker, options)
@@ -97,6 +101,20 @@ def promote_run(config: DictConfig, run_dir: Path) -> Move:
     return move
 
 
+def check_finished(run_dir: Path) -> None:
+    """Raise `ArtifactError` for a run whose training was cut short."""
+    try:
+        status = json.loads((run_dir / RUN_FILE).read_text(encoding="utf-8")).get("status")
+    except (OSError, ValueError):
+        status = None
+    if status != FINISHED:
+        raise ArtifactError(
+            f"Run {run_dir.name} is not trained to its end (its status is {status or 'unknown'}, expected {FINISHED}). "
+            f"Let it go on, ctrkit train run={run_dir.name} work_dir={run_dir.parents[1]}, or name another: "
+            "ctrkit promote RUN"
+        )
+
+
 def measured(config: DictConfig, run_dir: Path, options: PromotionOptions) -> Candidate:
     """The run's export with its scores, verification and latency; what is missing is done now."""
     try:
@@ -108,7 +126,11 @@ def measured(config: DictConfig, run_dir: Path, options: PromotionOptions) -> Ca
     digest = directory_checksum(exported)
     prepared = Prepared.open(run_dir.parents[1])
     records = part_of(prepared, str(config.part))
-    scores, evaluation = own_scores(config, run_dir, exported, records)
+    scores, evaluation, is_of_export = own_scores(config, run_dir, exported, records)
+    if not is_of_export:
+        say(f"version {exported.name} was exported before the run's training ended: exporting again")
+        exported = export_run(config, run_dir)
+        digest = directory_checksum(exported)
     verification = verified(config, run_dir, exported, digest=digest) if "parity" in options.gates else {}
     latency: dict[str, Any] = {}
     if "latency" in options.gates:
@@ -150,7 +172,6 @@ def registered(
         "ctrkit.run": candidate.run_dir.name,
         "ctrkit.export": candidate.exported.name,
     }
-    registry.create(options.name)
     with changing(registry, options.name):
         return registry.register(options.name, model_id, tags)
 
@@ -263,6 +284,8 @@ def _record(
     if move is None:
         registry.tag_version(version, tags)
     tracker.set_tags({**tags, "ctrkit.registered": f"{version.name}/{version.version}"})
+    if candidate.latency:
+        tracker.log_metrics({f"latency_{name}": candidate.latency[name] for name in ("p50_ms", "p99_ms")})
     write_json(
         candidate.run_dir / PROMOTION_FILE,
         {

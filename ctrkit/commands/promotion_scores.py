@@ -29,10 +29,10 @@ RUN_DIR = "ctrkit.run_dir"  # Tag of a version: where its run lies, on the machi
 
 def own_scores(
     config: DictConfig, run_dir: Path, exported: Path, records: Records
-) -> tuple[ScoredPart, dict[str, Any]]:
-    """What the run's evaluation thinks of the rows, and its figures; evaluated now where that was not done.
+) -> tuple[ScoredPart, dict[str, Any], bool]:
+    """What the run's evaluation thinks of the rows, its figures, and whether the export gives the same scores.
 
-    It is done again where the rows, or the weights of the export, are others by now.
+    The run is evaluated now where it was not, or where the rows or the weights are others by now.
     """
     from ctrkit.analysis import ScoredPart
 
@@ -42,14 +42,15 @@ def own_scores(
     except ArtifactError:
         scores, evaluation = None, {}
     if (
-        scores is None
-        or not {"slices", "intervals"} <= set(evaluation)
-        or scores.records != records.manifest.checksum
-        or not _are_of(scores, exported, records, config)
+        scores is not None
+        and {"slices", "intervals"} <= set(evaluation)
+        and scores.records == records.manifest.checksum
+        and _are_of(scores, exported, records, config)
     ):
-        evaluate_run(config, run_dir)
-        scores, evaluation = ScoredPart.load(run_dir, part), _evaluation(run_dir, part)
-    return scores, evaluation
+        return scores, evaluation, True
+    evaluate_run(config, run_dir)
+    scores = ScoredPart.load(run_dir, part)
+    return scores, _evaluation(run_dir, part), _are_of(scores, exported, records, config)
 
 
 def _evaluation(run_dir: Path, part: str) -> dict[str, Any]:

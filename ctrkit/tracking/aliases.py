@@ -95,17 +95,21 @@ def roll_back(registry: Registry, name: str) -> Move:
 
     Raises `RegistryError` when there is none to go back to, or when its files are not whole; nothing is moved then.
     """
+    past = champions(registry.model(name))
+    if len(past) < 2:
+        now = f"Version {past[-1]} is the only champion that there was" if past else "It never had a champion"
+        raise RegistryError(
+            f"Model {name} has no champion to go back to. {now}. Promote another run: ctrkit promote RUN --to champion"
+        )
+    target, kept = _last_kept(registry, name, past[:-1])
+    registry.check(target)  # It may be read from afar for minutes: not under the lock.
     with changing(registry, name):
         model = registry.model(name)
-        past = champions(model)
-        if len(past) < 2:
-            now = f"Version {past[-1]} is the only champion that there was" if past else "It never had a champion"
-            raise RegistryError(
-                f"Model {name} has no champion to go back to. {now}. Promote another run: ctrkit promote RUN --to "
-                "champion"
+        if champions(model) != past:
+            raise ChampionChangedError(
+                f"The champion of {name} became version {model.aliases.get(CHAMPION)} while the files of version "
+                f"{target.version} were checked. Type the same command again where it is still meant."
             )
-        target, kept = _last_kept(registry, name, past[:-1])
-        registry.check(target)
         _settle(registry, model, kept, "rolled back")
         with contextlib.suppress(RegistryError):  # It may have been deleted.
             left = registry.version(name, past[-1])

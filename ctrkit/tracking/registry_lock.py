@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctrkit.errors import RegistryError
+from ctrkit.errors import RegistryError, TrackingError
 from ctrkit.lock import locked
 from ctrkit.tracking.registry import Registry
 
@@ -78,8 +78,9 @@ def _tag_lock(registry: Registry, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if registry.model(name).tags.get(LOCK_TAG) == mine:
-            registry.tag_model(name, {LOCK_TAG: None})
+        with contextlib.suppress(TrackingError):  # It is passed over when it is stale.
+            if registry.model(name).tags.get(LOCK_TAG) == mine:
+                registry.tag_model(name, {LOCK_TAG: None})
 
 
 def _too_long(name: str, holder: str) -> RegistryError:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ctrkit.tracking import TrackingOptions, experiment_page, start_run, ui_command
+from ctrkit.checksum import directory_checksum
+from ctrkit.errors import RegistryError, TrackingError
+from ctrkit.tracking import TrackingOptions, experiment_page, locate, start_run, ui_command
+from ctrkit.tracking.aliases import point_champion, roll_back
+from ctrkit.tracking.fetched import fetch
+from ctrkit.tracking.reference import ModelReference
+from ctrkit.tracking.registry import Registry
+from ctrkit.tracking.registry_lock import LOCK_TAG, changing
+from tests.tracking.exports import register
 from tests.tracking.mlflow_server import Server, free_port, get
 
 pytestmark = pytest.mark.slow
@@ -131,3 +141,74 @@ def export(tmp_path: Path, tiny_index: Any) -> tuple[Path, Any]:
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\x08\x01")
     tiny_index.save(tmp_path / "1" / "assets" / "feature_index")
     return tmp_path / "1", tiny_index
+
+
+def test_a_registered_model_is_checked_moved_and_fetched_through_the_server(
+    server: Server, tmp_path: Path, tiny_index: Any
+) -> None:
+    registry = Registry(locate(server.uri))
+    versions = [register(registry, "remote", tmp_path, tiny_index, f"remote-{n}") for n in (1, 2)]
+    for expected, version in [(None, versions[0]), (1, versions[1])]:
+        registry.check(version)  # By way of a download: its files are the server's.
+        point_champion(registry, version, expected=expected)
+    found = registry.resolve(ModelReference.parse("models:/remote@champion"))
+    assert directory_checksum(fetch(registry, found, tmp_path / "copies")) == found.digest
+    assert (tmp_path / "copies" / "2" / "saved_model.pb").read_text() == "remote-2"
+    assert roll_back(registry, "remote").version == 1
+    assert registry.model("remote").aliases == {"champion": 1}
+    assert LOCK_TAG not in registry.model("remote").tags
+
+
+def test_what_the_server_lost_or_spoiled_is_not_fetched(server: Server, tmp_path: Path, tiny_index: Any) -> None:
+    registry = Registry(locate(server.uri))
+    version = register(registry, "lost", tmp_path, tiny_index, "lost-1")
+    stored = (server.root / "artifacts").rglob("saved_model.pb")
+    (file,) = [path for path in stored if path.read_text() == "lost-1"]
+    file.write_text("other")
+    with pytest.raises(RegistryError, match="lost version 1 are not those that were registered"):
+        fetch(registry, version, tmp_path / "copies")
+    shutil.rmtree(file.parent)
+    with pytest.raises(RegistryError, match=r"lost version 1 cannot be read .* Were they deleted\?"):
+        fetch(registry, version, tmp_path / "copies")
+    assert not list((tmp_path / "copies").iterdir())
+
+
+def test_one_machine_at_a_time_changes_aliases_and_a_dead_one_does_not_block(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registries = [Registry(locate(server.uri)) for _ in range(2)]
+    registries[0].create("locked")
+    inside: list[int] = []
+
+    def change(number: int) -> None:
+        for _ in range(2):
+            with changing(registries[number], "locked"):
+                inside.append(number)
+                time.sleep(0.2)
+                assert inside[-1] == number
+                assert inside.pop() == number
+                assert not inside
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(change, range(2)))  # Raises what a thread raised.
+    registries[0].tag_model("locked", {LOCK_TAG: "0123 elsewhere 42"})  # It was killed.
+    monkeypatch.setattr("ctrkit.tracking.registry_lock.WAIT", 0.3)
+    with pytest.raises(RegistryError, match=r"being changed by 42 on elsewhere, for more than 0\.3 s\. Type the same"):
+        change(0)
+    monkeypatch.setattr("ctrkit.tracking.registry_lock.WAIT", 60.0)
+    monkeypatch.setattr("ctrkit.tracking.registry_lock.STALE_AFTER", 0.5)
+    change(0)
+
+
+def test_a_registry_that_is_down_says_so_and_is_used_again_when_it_is_back(server: Server) -> None:
+    registry = Registry(locate(server.uri))
+    registry.create("back")
+    server.stop()
+    try:
+        with pytest.raises(TrackingError, match=r"cannot be used|does not answer"):
+            registry.model("back")
+        with pytest.raises(TrackingError, match=f"{server.uri} does not answer"):
+            registry.model("back")
+    finally:
+        server.start()
+    assert registry.model("back").name == "back"
