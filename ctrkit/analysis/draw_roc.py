@@ -8,23 +8,31 @@ from numpy.typing import ArrayLike
 from ctrkit.analysis.canvas import BLUE, DASHED, GREY, dress, legend, new_figure, percent, title
 from ctrkit.analysis.roc import roc_curve
 from ctrkit.analysis.scored import scored
-from ctrkit.analysis.uncertainty import auc_interval
+from ctrkit.analysis.uncertainty import Interval, auc_interval
 
 POINTS = 1000  # Of the curve as drawn: finer than a pixel.
 
 
-def roc_figure(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, *, name: str = "") -> Figure:
+def roc_figure(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    name: str = "",
+    interval: Interval | None = None,
+) -> Figure:
     """Draw the ROC curve with the AUC and its 95% interval in the title.
 
     Args:
         labels, scores, weights: as `roc_curve`.
         name: what was scored, e.g. `test, wide_deep`; begins the second line of the title.
+        interval: of the AUC, for the title; None: DeLong's, which takes rows for independent.
     Raises:
         ShapeError, CtrkitError: as `roc_curve`.
     """
     rows = scored(labels, scores, weights)
     curve = roc_curve(*rows)
-    interval = auc_interval(*rows)
+    interval = auc_interval(*rows) if interval is None else interval
     figure = new_figure(width=5.8, height=5.9)
     axes = figure.add_subplot()
     dress(axes, x="False positive rate: non-clicks above the threshold", y="True positive rate: clicks above it")

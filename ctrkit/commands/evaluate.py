@@ -17,7 +17,7 @@ from ctrkit.commands.workspace import check_part, find_run, finite, hint, plain,
 from ctrkit.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from ctrkit.analysis import ScoredPart
+    from ctrkit.analysis import Interval, ScoredPart
     from ctrkit.indexing import Field
     from ctrkit.records import Prepared, Records
     from ctrkit.training import Evaluation
@@ -47,7 +47,7 @@ def evaluate_run(config: DictConfig, run_dir: Path) -> dict[str, float]:
         found = evaluate(model, records, keep=[field.start for field in fields])
         judged = judge(part, found, prepared, fields, top=int(config.card.top))
         figures = {
-            "roc": roc_figure(found.labels, found.scores, found.weights),
+            "roc": roc_figure(found.labels, found.scores, found.weights, interval=_interval(judged, "auc")),
             "calibration": calibration_figure(found.labels, found.scores, found.weights),
         }
         for name, figure in figures.items():
@@ -81,6 +81,14 @@ def judge(part: str, found: Evaluation, prepared: Prepared, fields: list[Field],
         "drawn": "rows" if found.groups is None else str(prepared.schema.group),
         "slices": [one.as_json() for one in slices(ids, fields, prepared.index, *columns, top=top)],
     }
+
+
+def _interval(judged: dict[str, Any], name: str) -> Interval | None:
+    """What was judged already, so that a picture says the same as the table beside it."""
+    from ctrkit.analysis import Interval
+
+    bounds = judged["intervals"].get(name)
+    return None if bounds is None else Interval(judged["metrics"][name], *bounds)
 
 
 def _told(judged: dict[str, Any]) -> str:

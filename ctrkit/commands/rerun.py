@@ -67,9 +67,9 @@ def rerun(config: DictConfig, before: Path) -> tuple[Path, list[Number]]:
         )
     prepared = prepare_log(own)
     _check_records(before, origin, known, prepared)
-    if "seed" in config.rerun and config.rerun.seed is not None:
-        own.seed = own.training.seed = int(config.rerun.seed)
-        say(f"with seed {own.seed} instead of {run_seed(origin)}")
+    if config.rerun.seed is not None:
+        say(f"with seed {config.rerun.seed} instead of {own.seed}")
+        reseed(own, int(config.rerun.seed))
     now, _ = train_run(own, again=before, origin=origin)
     for warning in surroundings(origin.get("environment"), _read(now / ORIGIN_FILE).get("environment")):
         say(f"warning: {warning}")
@@ -90,9 +90,12 @@ def rerun(config: DictConfig, before: Path) -> tuple[Path, list[Number]]:
     return now, numbers
 
 
-def run_seed(origin: dict[str, Any]) -> Any:
-    """The seed that a run was trained with."""
-    return (origin.get("seeds") or {}).get("seed")
+def reseed(own: DictConfig, seed: int) -> None:
+    """Give the seed, and what followed it when the run was configured, another value; data keep theirs."""
+    for group in (own.training, own.model):
+        if group.get("seed") == own.seed:
+            group.seed = seed
+    own.seed = seed
 
 
 def _check_records(before: Path, origin: dict[str, Any], known: dict[str, Any], prepared: Prepared) -> None:
