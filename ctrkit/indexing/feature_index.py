@@ -14,6 +14,7 @@ import numpy as np
 
 from ctrkit.atomic import atomic_directory
 from ctrkit.errors import ArtifactError, SchemaError, did_you_mean
+from ctrkit.indexing.ancestor import Ancestor
 from ctrkit.indexing.field import Field
 from ctrkit.indexing.lookup import RowLookup
 from ctrkit.indexing.vocabulary import Vocabulary
@@ -37,11 +38,13 @@ class FeatureIndex:
         vocabularies: Mapping[str, Vocabulary],
         boundaries: Mapping[str, Sequence[float]],
         statistics: Mapping[str, Any] | None = None,
+        ancestors: Sequence[Ancestor] = (),
     ) -> None:
         self.schema = schema
         self.vocabularies = dict(vocabularies)
         self.boundaries = {name: tuple(float(b) for b in cuts) for name, cuts in boundaries.items()}
         self.statistics = dict(statistics or {})  # Facts for people (rows seen, distinct values, …); no effect on rows.
+        self.ancestors = tuple(ancestors)  # The indexes that this one extends, its parent first.
         self.fields = self._lay_out()
 
     def _lay_out(self) -> tuple[Field, ...]:
@@ -116,6 +119,20 @@ class FeatureIndex:
         canonical = json.dumps(self._meaning(), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    @property
+    def parent(self) -> str | None:
+        """Fingerprint of the index that this one extends; None where it was learned from one log."""
+        return self.ancestors[0].fingerprint if self.ancestors else None
+
+    def ancestor(self, fingerprint: str) -> Ancestor | None:
+        """What is remembered of an index that this one extends, over however many extensions; else None."""
+        return next((one for one in self.ancestors if one.fingerprint == fingerprint), None)
+
+    def as_ancestor(self) -> Ancestor:
+        """What an extension of this index remembers of it."""
+        rows = {field.table: field.rows for field in self.fields}
+        return Ancestor(fingerprint=self.fingerprint, rows=rows)
+
     def _meaning(self) -> dict[str, Any]:
         described = {**self.schema.to_dict()}
         features = described["features"]
@@ -174,6 +191,7 @@ class FeatureIndex:
                 "boundaries": {name: [b.hex() for b in cuts] for name, cuts in self.boundaries.items()},
                 "vocabularies": {name: len(v) for name, v in self.vocabularies.items()},
                 "statistics": self.statistics,
+                "ancestors": [ancestor.to_dict() for ancestor in self.ancestors],
             }
             text = json.dumps(description, indent=2, ensure_ascii=False)
             (temporary / INDEX_FILE).write_text(text + "\n", encoding="utf-8")
@@ -204,6 +222,7 @@ class FeatureIndex:
                 },
                 {name: [float.fromhex(b) for b in cuts] for name, cuts in description["boundaries"].items()},
                 description["statistics"],
+                [Ancestor.from_dict(one) for one in description.get("ancestors", [])],
             )
             stamped = str(description["fingerprint"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

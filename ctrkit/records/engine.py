@@ -42,8 +42,12 @@ class Engine(Protocol):
         split: Split,
         options: PrepareOptions,
         index: FeatureIndex | None,
+        extend: FeatureIndex | None = None,
     ) -> FeatureIndex:
         """Write `folder/index` and `folder/records/<part>`; with `index` given, learn nothing and use that one.
+
+        With `extend` given (and no `index`), keep its rows and boundaries, and append the values of the training part
+        that pass their thresholds; see `ctrkit.indexing.extend`.
 
         Raises `LogError` for a log that does not fit its schema.
         """

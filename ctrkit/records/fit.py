@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pyarrow as pa
 from ctrkit.indexing import FeatureIndex, Vocabulary
 from ctrkit.indexing.build import NumberCounts, learn_boundaries, learn_vocabulary
 from ctrkit.indexing.columns import number_rows, token_rows
+from ctrkit.indexing.extend import extended_vocabulary
+from ctrkit.indexing.growth import bucket_drift, extended_index, vocabulary_growth
 from ctrkit.indexing.hashing import combine_many, hash64_many
 from ctrkit.indexing.lookup import CROSS_SEPARATOR
 from ctrkit.progress import Progress, progress
@@ -40,9 +42,13 @@ class Fitting:
         *,
         trained: Sequence[np.ndarray],
         index: FeatureIndex | None,
+        extend: FeatureIndex | None = None,
     ) -> None:
         self.schema, self.chunks, self.spill, self._trained, self._index = schema, chunks, spill, trained, index
+        self._extended = extend
         self._statistics: dict[str, dict[str, int]] = {}
+        self._buckets: dict[str, list[int]] = {}  # Training rows in each row of a numeric feature.
+        self._growth: dict[str, dict[str, Any]] = {}
 
     def fit(self, workers: Workers) -> FeatureIndex:
         """Learn the index, or look up the rows under the one that was given, and return it."""
@@ -56,8 +62,16 @@ class Fitting:
         if self._index is not None:
             return self._index
         rows = int(sum(int(mask.sum()) for mask in self._trained))
-        statistics = {f.name: self._statistics[f.name] for f in self.schema.features if f.name in self._statistics}
-        return FeatureIndex(self.schema, vocabularies, boundaries, {"train_rows": rows, "features": statistics})
+        names = [feature.name for feature in self.schema.features]
+        statistics = {
+            "train_rows": rows,
+            "features": {name: self._statistics[name] for name in names if name in self._statistics},
+            "buckets": {name: self._buckets[name] for name in names if name in self._buckets},
+        }
+        if self._extended is None:
+            return FeatureIndex(self.schema, vocabularies, boundaries, statistics)
+        growth = {name: self._growth[name] for name in names if name in self._growth}
+        return extended_index(self.schema, self._extended, vocabularies, boundaries, statistics, growth)
 
     def _fit_numeric(self, workers: Workers, shown: Progress) -> dict[str, tuple[float, ...]]:
         features = [feature for feature in self.schema.features if isinstance(feature, Numeric)]
@@ -95,8 +109,9 @@ class Fitting:
     def _fit_numbers(self, feature: Numeric) -> tuple[float, ...]:
         use = use_of(feature)
         values = [self.spill.get(chunk.file, f"{use}.numbers") for chunk in self.chunks]
-        if self._index is not None:
-            cuts = self._index.boundaries[feature.name]
+        given = self._index if self._index is not None else self._extended
+        if given is not None:
+            cuts = given.boundaries[feature.name]
         elif feature.boundaries is not None:
             cuts = feature.boundaries
         else:
@@ -106,7 +121,21 @@ class Fitting:
             cuts = learn_boundaries(feature, *counts.merged())
         rows = {str(c.number): number_rows(cuts, numbers) for c, numbers in zip(self.chunks, values, strict=True)}
         self.spill.put(f"rows-{feature.name}", rows)
+        if self._index is None:
+            self._count_buckets(feature, rows, len(cuts) + 3)
         return cuts
+
+    def _count_buckets(self, feature: Numeric, rows: Mapping[str, np.ndarray], size: int) -> None:
+        found = np.zeros(size, dtype=np.int64)
+        for chunk in self.chunks:
+            here = rows[str(chunk.number)]
+            found += np.bincount(here, self._counts(chunk, f"{use_of(feature)}.codes", len(here)), size).astype(
+                np.int64
+            )
+        self._buckets[feature.name] = found.tolist()
+        if self._extended is not None:
+            before = self._extended.statistics.get("buckets", {}).get(feature.name)
+            self._growth[feature.name] = bucket_drift(before, found)
 
     def _counts(self, chunk: EncodedChunk, codes: str, size: int, file: str | None = None) -> np.ndarray:
         """How often each code occurs in the chunk's training rows."""
@@ -152,13 +181,17 @@ class Fitting:
             here = self._counts(chunk, f"{use}.codes", 1 + len(place), file)
             counts[place] += here[1:]  # The tokens of a chunk are distinct.
             missing += int(here[0])
-        vocabulary = learn_vocabulary(feature, values, counts)
-        self._statistics[feature.name] = {
-            "missing": missing,
-            "distinct": int((counts > 0).sum()),
-            "known": len(vocabulary),
-            "out_of_vocabulary": int(counts.sum() - vocabulary.counts.sum()),
-        }
+        found = {"missing": missing, "distinct": int((counts > 0).sum())}
+        if self._extended is not None:
+            known = self._extended.vocabularies[feature.name]
+            vocabulary = extended_vocabulary(feature, known, values, counts)
+            out = int(counts.sum() + known.counts.sum() - vocabulary.counts.sum())
+            before = self._extended.statistics.get("features", {}).get(feature.name, {})
+            self._growth[feature.name] = vocabulary_growth(known, before, vocabulary, missing, out)
+        else:
+            vocabulary = learn_vocabulary(feature, values, counts)
+            out = int(counts.sum() - vocabulary.counts.sum())
+        self._statistics[feature.name] = {**found, "known": len(vocabulary), "out_of_vocabulary": out}
         return vocabulary
 
     def _put_shared_rows(self, feature: SequenceFeature, vocabulary: Vocabulary | None) -> None:

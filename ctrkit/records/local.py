@@ -39,6 +39,7 @@ class LocalEngine:
         split: Split,
         options: PrepareOptions,
         index: FeatureIndex | None,
+        extend: FeatureIndex | None = None,
     ) -> FeatureIndex:
         """See `Engine.run`."""
         threads = min(8, os.cpu_count() or 1) if options.threads is None else options.threads
@@ -46,7 +47,8 @@ class LocalEngine:
         with Workers(threads) as workers:
             chunks = _read(workers, schema, files, split, options, spill)
             parts = decide_parts(schema, split, chunks, spill)
-            fitting = Fitting(schema, chunks, spill, trained=[part == TRAIN for part in parts], index=index)
+            trained = [part == TRAIN for part in parts]
+            fitting = Fitting(schema, chunks, spill, trained=trained, index=index, extend=extend)
             index = fitting.fit(workers)
             index.save(folder / INDEX)
             pa.default_memory_pool().release_unused()

@@ -18,12 +18,14 @@ from typing import Any
 from ctrkit.atomic import TEMPORARY_MARK, remove_leftovers, write_json
 from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError, SchemaError
 from ctrkit.indexing import FeatureIndex
+from ctrkit.indexing.extend import check_extensible
 from ctrkit.lock import locked
 from ctrkit.records.disk import disk_errors
 from ctrkit.records.engine import INDEX, RECORDS, Engine, PrepareOptions
 from ctrkit.records.local import LocalEngine
 from ctrkit.records.log import Sources, log_files
 from ctrkit.records.manifest import Manifest
+from ctrkit.records.parent import Extend, forget, index_folder, is_own, own_parent
 from ctrkit.records.reader import Records
 from ctrkit.records.split import PARTS, Split
 from ctrkit.records.times import TIMES_FILE
@@ -86,6 +88,11 @@ class Prepared:
         return str(self.description["fingerprint"])
 
     @property
+    def extension(self) -> dict[str, Any] | None:
+        """Where an index was extended: `parent`, `train_rows`, and growth and drift of each of the `features`."""
+        return self.description.get("extension")
+
+    @property
     def log_checksum(self) -> str:
         """SHA-256 over the log's files (names and sizes), its split and its shuffle.
 
@@ -142,6 +149,7 @@ def prepare(
     split: Split | None = None,
     options: PrepareOptions | None = None,
     index: FeatureIndex | None = None,
+    extend: Extend = None,
     force: bool = False,
     engine: Engine | None = None,
 ) -> Prepared:
@@ -157,6 +165,9 @@ def prepare(
       split: shares and way of the parts; by default 10% at random for each of validation and test.
       options: threads, memory, record layout.
       index: use this index instead of learning one, as for a later log.
+      extend: append to this index instead of learning one, as for a later log: rows and boundaries stay, new values
+        that pass their threshold in the training part come after the known ones. True takes the index that lies in
+        `work_dir`, which the extended one replaces. Killed and run again, it extends the same index.
       force: do it again even when it is up to date.
       engine: by default the one for this machine.
 
@@ -164,16 +175,28 @@ def prepare(
       LogError: the log does not fit the schema; the message names the file and the line.
       ArtifactError: a source is absent, the disk is full, or another process prepares in `work_dir`.
       SchemaError, ConfigError: the split needs a column that the schema does not name.
-      IndexMismatchError: `index` was made for other features.
+      IndexMismatchError: `index` or `extend` was made for other features.
     """
     split = Split() if split is None else split
     options = PrepareOptions() if options is None else options
     work_dir = Path(work_dir)
     schema = _with_split_columns(schema, split)
     _check_index(schema, index)
+    if index is not None and extend is not None and extend is not False:
+        raise ConfigError("prepare: got both `index` and `extend`. An index is either used as it is or extended.")
     files = log_files(sources)
     with locked(work_dir / LOCK_FILE, lambda pid: _in_use(work_dir, pid)):
-        return _prepare(schema, files, work_dir, split=split, options=options, index=index, force=force, engine=engine)
+        return _prepare(
+            schema,
+            files,
+            work_dir,
+            split=split,
+            options=options,
+            index=index,
+            extend=extend,
+            force=force,
+            engine=engine,
+        )
 
 
 def _in_use(work_dir: Path, pid: str) -> ArtifactError:
@@ -190,30 +213,70 @@ def _prepare(
     split: Split,
     options: PrepareOptions,
     index: FeatureIndex | None,
+    extend: Extend,
     force: bool,
     engine: Engine | None,
 ) -> Prepared:
     inputs = _inputs(schema, files, split, options, index)
     for name in ("prepare", INDEX, RECORDS, PREPARED_FILE):
         remove_leftovers(work_dir / name)
-    if not force:
-        with contextlib.suppress(ArtifactError):
-            prepared = Prepared.open(work_dir)
-            if prepared.description["inputs"] == inputs:
-                return prepared
+    there = _there(work_dir)
+    known = {} if there is None else there.description["inputs"]
+    same = {key: value for key, value in known.items() if key != "extend"} == inputs  # Of an extension, too.
+    own = is_own(extend, work_dir)
+    if (
+        there is not None
+        and same
+        and not force
+        and (own or extend is None or extend is False)
+        and not (own and "extend" not in known)
+    ):
+        return there
+    parent = _parent(extend, work_dir, schema, there, again=known.get("extend") if same else None)
+    extended = {} if parent is None else {"extend": parent.fingerprint}
+    if there is not None and not force and known == {**inputs, **extended}:
+        return there
     started = time.monotonic()
     with disk_errors(work_dir), _scratch(work_dir) as folder:
+        more = {} if parent is None else {"extend": parent}  # An engine need not be able to.
         learned = (LocalEngine() if engine is None else engine).run(
-            schema, files, folder, split=split, options=options, index=index
+            schema, files, folder, split=split, options=options, index=index, **more
         )
         if _inputs(schema, files, split, options, index) != inputs:
             raise ArtifactError(
                 f"The log changed while it was read ({files[0]}, …). Run it again when its writer is done."
             )
+        if not own:
+            forget(work_dir, lambda copy: copy.rename(folder / "old-parent"))
         _put_in_place(folder, work_dir)
-        description = _describe(schema, learned, work_dir, inputs, time.monotonic() - started)
+        description = _describe(schema, learned, work_dir, {**inputs, **extended}, time.monotonic() - started)
         write_json(work_dir / PREPARED_FILE, description)
     return Prepared.open(work_dir)
+
+
+def _there(work_dir: Path) -> Prepared | None:
+    try:
+        return Prepared.open(work_dir)
+    except ArtifactError:
+        return None
+
+
+def _parent(
+    extend: Extend, work_dir: Path, schema: Schema, there: Prepared | None, *, again: str | None
+) -> FeatureIndex | None:
+    """The index to extend; `again` is the fingerprint of the parent of the same extension that lies there already."""
+    if extend is None or extend is False:
+        return None
+    if is_own(extend, work_dir):
+        parent, where = own_parent(work_dir, prepared=there is not None, again=again), work_dir / INDEX
+    elif isinstance(extend, FeatureIndex):
+        parent, where = extend, Path("given")
+    else:
+        assert not isinstance(extend, bool)
+        where = index_folder(Path(extend))
+        parent = FeatureIndex.load(where)
+    check_extensible(schema, parent, where)
+    return parent
 
 
 def _with_split_columns(schema: Schema, split: Split) -> Schema:
@@ -296,9 +359,11 @@ def _describe(
             parts[part] = {"rows": manifest.rows, "label_rate": manifest.label_sums[0] / max(1, manifest.rows)}
             if part in times:
                 parts[part]["time"] = times[part]
+    extension = index.statistics.get("extension") if "extend" in inputs else None
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": index.fingerprint,
+        **({} if extension is None else {"extension": extension}),
         "seconds": round(seconds, 3),
         "parts": parts,
         "schema": schema.to_dict(),
