@@ -25,6 +25,7 @@ from ctrkit.records.times import TIMES_FILE, spans
 from ctrkit.records.workers import Workers
 from ctrkit.records.writer import RecordWriter
 from ctrkit.schema import Schema
+from ctrkit.schema.schema import TEXT_FORMATS
 
 
 class LocalEngine:
@@ -77,7 +78,7 @@ def _read(
             shown.advance(chunk.on_disk, note=f"{rows:,} rows")
     if rows == 0:
         names = ", ".join(str(path) for path in files[:3]) + (", …" if len(files) > 3 else "")
-        header = total > 0 and schema.format.kind != "parquet"
+        header = total > 0 and schema.format.kind in TEXT_FORMATS
         raise LogError(
             f"The log is empty: {names} {'has no rows' if total else 'has no bytes'}"
             + (" after the line of column names. " if header and schema.format.columns is None else ". ")

@@ -10,8 +10,11 @@ from typing import Any, TypeAlias
 
 from ctrkit.errors import ArtifactError, LogError
 from ctrkit.records.chunk import Piece
+from ctrkit.records.example_log import example_pieces
+from ctrkit.records.hive import files_below
 from ctrkit.records.parquet_log import parquet_pieces
 from ctrkit.records.text_log import text_pieces
+from ctrkit.records.tfds_folder import is_tfds, is_tfrecord, tfds_shards
 from ctrkit.schema import Schema
 
 Sources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -21,6 +24,9 @@ PARQUET_ROW_BYTES = 256  # Assumed of a row in memory, to cut Parquet into chunk
 def log_files(sources: Sources) -> list[Path]:
     """The files that paths, patterns such as `logs/*.csv` and folders stand for, in order.
 
+    A folder may hold parts, as Spark writes them, folders `key=value` of parts, as Hive does, or a data set of
+    tensorflow-datasets, whose splits follow one another.
+
     Raises `ArtifactError` when a path does not exist.
     """
     files: list[Path] = []
@@ -28,8 +34,8 @@ def log_files(sources: Sources) -> list[Path]:
         path = Path(source)
         if path.is_file():
             files.append(path)
-        elif path.is_dir():  # Spark and others write a folder of parts, with markers such as _SUCCESS.
-            files += sorted(p for p in path.iterdir() if p.is_file() and p.name[0] not in "._")
+        elif path.is_dir():
+            files += tfds_shards(path) if is_tfds(path) else files_below(path)
         else:
             found = sorted(Path(p) for p in glob.glob(str(source), recursive=True) if Path(p).is_file())
             if not found:
@@ -44,9 +50,11 @@ def log_files(sources: Sources) -> list[Path]:
 
 def read_pieces(files: Sequence[Path], schema: Schema, *, chunk_bytes: int) -> Iterator[Piece]:
     """Yield the log's rows in order, in pieces of about `chunk_bytes` of memory. Raises `LogError`."""
-    for path in files:
+    for number, path in enumerate(files):
         try:
-            if schema.format.kind == "parquet":
+            if schema.format.kind == "tfrecord" or is_tfrecord(path):
+                yield from example_pieces(path, schema, chunk_bytes, leading=number == 0)
+            elif schema.format.kind == "parquet":
                 yield from parquet_pieces(path, schema, max(1, chunk_bytes // PARQUET_ROW_BYTES))
             else:
                 yield from text_pieces(path, schema, chunk_bytes)

@@ -14,7 +14,8 @@ from ctrkit.errors import SchemaError, did_you_mean
 from ctrkit.schema.features import KINDS, SIDES, Categorical, Cross, Feature, Hashed, Sequence
 from ctrkit.schema.label import Label
 
-FORMATS = ("tsv", "csv", "parquet")
+FORMATS = ("tsv", "csv", "parquet", "tfrecord")
+TEXT_FORMATS = ("tsv", "csv")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -40,7 +41,7 @@ class LogFormat:
                 f"`missing` takes spellings as they stand in the log, got {list(missing)}. Quote them: ['NO']."
             )
         object.__setattr__(self, "missing", tuple(dict.fromkeys(("", *map(str, missing)))))
-        if self.separator is None and self.kind != "parquet":
+        if self.separator is None and self.kind in TEXT_FORMATS:
             object.__setattr__(self, "separator", "\t" if self.kind == "tsv" else ",")
         if self.separator is not None and (not isinstance(self.separator, str) or len(self.separator.encode()) != 1):
             raise SchemaError(f"`separator` is {self.separator!r}, expected one ASCII character such as ';'.")

@@ -1,0 +1,152 @@
+"""Read a log of row-wise `tf.train.Example`s in TFRecord files, plain or gzip-compressed, in chunks of rows."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import google_crc32c
+import numpy as np
+
+from ctrkit.errors import LogError, did_you_mean
+from ctrkit.records.block import FRAME_FOOTER, FRAME_HEADER
+from ctrkit.records.chunk import Chunk, Piece
+from ctrkit.records.example_columns import PADDING, BadExampleError, Examples
+from ctrkit.schema import Schema, Sequence, column_of
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_OURS = {"rows", "ids", "label"}  # The features of ctrkit's own records.
+_AGAIN = "Fetch or write the file again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamplePiece(Piece):
+    """Some whole TFRecord records."""
+
+    path: Path
+    schema: Schema
+    buffer: bytes
+    starts: list[int]  # Of the payloads.
+    stops: list[int]
+    first: int  # Number of the first record, from 1.
+    leading: bool  # Whether the log begins here: then every column must be there.
+
+    def parse(self) -> Chunk:
+        self._check_sums()
+        starts, stops = np.array(self.starts, dtype=np.int64), np.array(self.stops, dtype=np.int64)
+        examples = Examples(np.frombuffer(self.buffer + bytes(PADDING), dtype=np.uint8), starts, stops)
+        lists = {column_of(feature) for feature in self.schema.features if isinstance(feature, Sequence)}
+        wanted = list(self.schema.columns)
+        try:
+            columns = examples.columns(wanted, {name for name in lists if name is not None})
+        except BadExampleError as error:
+            raise LogError(f"{self.path}, record {self.first + error.row:,}: {error}. {self._mend(error)}") from error
+        if self.leading:
+            self._check_names({name: columns[name].null_count == len(starts) for name in wanted}, examples)
+        return Chunk(path=self.path, unit="record", first=self.first, rows=len(starts), columns=columns)
+
+    def _mend(self, error: BadExampleError) -> str:
+        return "Is it another kind of record?" if "no tf.train.Example" in str(error) else "Mend the record."
+
+    def _check_sums(self) -> None:
+        """Compare every payload with its checksum."""
+        value, whole = google_crc32c.value, self.buffer
+        for place, (start, stop) in enumerate(zip(self.starts, self.stops, strict=True)):
+            crc = value(whole[start:stop])
+            if ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF != int.from_bytes(whole[stop : stop + 4], "little"):
+                raise LogError(
+                    f"{self.path}, record {self.first + place:,}: its bytes are not those that were written (the "
+                    f"checksum differs). {_AGAIN}"
+                )
+
+    def _check_names(self, absent: dict[str, bool], examples: Examples) -> None:
+        """Raise `LogError` for a column that no record of the first ones has, as a slip would go unseen."""
+        examples.columns([], [])
+        for name in (name for name, missing in absent.items() if missing and name not in examples.names):
+            if examples.names >= _OURS:
+                raise LogError(
+                    f"{self.path} holds records that ctrkit wrote (blocks of ids), which are prepared already. Open "
+                    "them with ctrkit.records.Records.open, or name the raw log: data.path=FILES."
+                )
+            raise LogError(
+                f"{self.path}: none of the first {len(self.starts):,} records has a feature {name!r}, which the schema "
+                f"reads.{did_you_mean(name, examples.names)}"
+            )
+
+
+def example_pieces(path: Path, schema: Schema, chunk_bytes: int, *, leading: bool) -> Iterator[ExamplePiece]:
+    """Yield the records of one file in pieces of about `chunk_bytes`. Raises `LogError` for a file cut short."""
+    first, before = 1, 0
+    with open(path, "rb") as raw:
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if raw.read(2) == _GZIP_MAGIC else raw  # type: ignore[assignment]
+        raw.seek(0)
+        rest, ended = b"", False
+        while not ended:
+            read = _read(stream, chunk_bytes, path, raw)
+            ended = len(read) < chunk_bytes
+            buffer = rest + read
+            starts, stops, used = _frames(buffer, path, first)
+            rest = buffer[used:]
+            if starts:
+                position = raw.tell()
+                yield ExamplePiece(
+                    path=path,
+                    schema=schema,
+                    buffer=buffer[:used],
+                    starts=starts,
+                    stops=stops,
+                    first=first,
+                    leading=leading and first == 1,
+                    on_disk=position - before,
+                )
+                first, before = first + len(starts), position
+        if rest:
+            raise LogError(
+                f"{path} is cut short: record {first:,} has {len(rest):,} bytes, more were written. {_AGAIN}"
+            )
+
+
+def _read(stream: IO[bytes], count: int, path: Path, raw: IO[bytes]) -> bytes:
+    try:
+        parts: list[bytes] = []
+        while count > 0 and (part := stream.read(count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise LogError(
+            f"{path} is cut short or damaged: decompression stopped at byte {raw.tell():,} of "
+            f"{path.stat().st_size:,} ({error}). {_AGAIN}"
+        ) from error
+
+
+def _frames(buffer: bytes, path: Path, first: int) -> tuple[list[int], list[int], int]:
+    """Starts and stops of the payloads of the whole records in `buffer`, and where the last of them ends."""
+    starts: list[int] = []
+    stops: list[int] = []
+    at, end, value = 0, len(buffer), google_crc32c.value
+    unpack = struct.Struct("<QI").unpack_from
+    while at + FRAME_HEADER <= end:
+        length, given = unpack(buffer, at)
+        crc = value(buffer[at : at + 8])
+        if ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF != given:
+            place = first + len(starts)
+            raise LogError(
+                f"{path} is damaged at record {place:,}: the checksum of its length differs. {_AGAIN}"
+                if place > 1
+                else f"{path} is no TFRecord file, or is compressed otherwise than by gzip. `format:` in the schema "
+                "(or data.format=NAME) takes csv, tsv, parquet or tfrecord."
+            )
+        start = at + FRAME_HEADER
+        stop = start + length
+        if stop + FRAME_FOOTER > end:
+            break
+        starts.append(start)
+        stops.append(stop)
+        at = stop + FRAME_FOOTER
+    return starts, stops, at
