@@ -53,17 +53,21 @@ class Following:
         """Raises `RegistryError` where the first cannot be had; later trouble is logged, and waited out."""
         current: Fetched | None = None
         while not self._stop.is_set():
-            for found in self._said():
-                if found != current:
-                    current = found
-                    yield found
+            reason = "it ended without a word"
+            try:
+                for found in self._said():
+                    if found != current:
+                        current = found
+                        yield found
+            except RegistryError as error:
+                if current is None:
+                    raise
+                reason = str(error)
             if self._stop.is_set() or (current is not None and not self._moves):
                 return
             if current is None:
-                raise RegistryError(
-                    f"{self._shown} could not be looked up: the process that does ended without a word."
-                )
-            LOG.warning("The process that follows %s ended; starting another.", self._shown)
+                raise RegistryError(f"{self._shown} could not be looked up: the process for it ended without a word.")
+            LOG.warning("The process that follows %s is started again: %s", self._shown, reason)
             self._stop.wait(RESTART_AFTER)
 
     def close(self) -> None:
