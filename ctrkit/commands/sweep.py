@@ -47,7 +47,7 @@ def run_sweep(verb: Verb, words: list[str]) -> None:
     count = len(list(itertools.product(*swept.values())))
     jobs = min(count, _at_once(options.jobs))
     plan = {"verb": verb.name, "swept": [key.lstrip("+") for key in swept], "jobs": count, "apart": apart}
-    plan["threads"] = max(1, (os.cpu_count() or 1) // jobs)
+    plan |= {"threads": max(1, (os.cpu_count() or 1) // jobs), "pid": os.getpid()}
     write_json(folder / PLAN_FILE, plan)
     if verb.name == "train" and not apart:
         _prepare_first(configs, fixed, list(swept.values()))

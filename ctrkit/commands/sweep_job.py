@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 from ctrkit.atomic import write_json
 
 PLAN_FILE, OUTCOME_FILE, LOG_FILE = "plan.json", "outcome.json", "log.txt"
+LOOK_EVERY = 1.0  # Seconds between two looks whether the sweep is still there.
 SHOWN = ("auc", "log_loss")  # Of a finished job's metrics, in the line that tells it is.
 
 
@@ -41,7 +43,7 @@ def job(config: DictConfig) -> None:
         outcome |= {"run": name, "run_dir": str(run_dir)}
     _tell(f"{label}: begins; its output goes to {folder / LOG_FILE}")
     started = time.monotonic()
-    status = _run(plan["verb"], words, folder / LOG_FILE, threads=plan["threads"])
+    status = _run(plan["verb"], words, folder / LOG_FILE, threads=plan["threads"], sweep=plan["pid"])
     outcome |= {"status": status, "seconds": round(time.monotonic() - started, 1), **_figures(run_dir)}
     if status != 0:
         outcome["error"] = _reason(folder / LOG_FILE, status)
@@ -52,7 +54,8 @@ def job(config: DictConfig) -> None:
     _tell(f"{label}: {end}".rstrip())
 
 
-def _run(verb: str, words: list[str], log: Path, *, threads: int) -> int:
+def _run(verb: str, words: list[str], log: Path, *, threads: int, sweep: int) -> int:
+    """Returns the exit status. `sweep` is the process that started this one, or this one itself."""
     command = [sys.executable, "-m", "ctrkit.commands.main", *verb.split(), *words]
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     with open(log, "wb") as output:
@@ -60,11 +63,23 @@ def _run(verb: str, words: list[str], log: Path, *, threads: int) -> int:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
         )
         try:
-            return process.wait()
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_EVERY)
+                if _is_orphan(sweep):
+                    break
         finally:
             if process.poll() is None:  # Interrupted: the verb has been so too, and writes a checkpoint.
                 process.terminate()
                 process.wait()
+    if _is_orphan(sweep):
+        os._exit(1)
+    return process.returncode
+
+
+def _is_orphan(sweep: int) -> bool:
+    """Whether the sweep was killed, so that nobody waits for this job any more."""
+    return os.getpid() != sweep and os.getppid() != sweep
 
 
 def _figures(run_dir: Path | None) -> dict[str, Any]:
