@@ -1,8 +1,8 @@
 """Whether the interval that a card reports over seeds holds the mean of as many further seeds.
 
-Trains and evaluates the experiment with `--runs` seeds, reads the interval from the last run's card, then trains as many
-further seeds and looks whether their mean is inside; for every metric. Every other way to part the runs into two halves
-is tried as well: the share of those that hold is the coverage on these runs.
+Trains and evaluates the experiment with `--runs` seeds, reads the interval from the last run's card, then trains as
+many further seeds and looks whether their mean is inside; for every metric. Every other way to part the runs into two
+halves is tried as well: the share of those that hold is the coverage on these runs.
 
     CTRKIT_DATA=... python experiments/benchmarks/seed_interval.py --runs 5
 """

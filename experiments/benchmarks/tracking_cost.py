@@ -1,7 +1,11 @@
 """What tracking costs a training: `ctrkit train` with MLflow and without, fresh processes in turn.
 
-Each pair of processes trains the same run on the same records; their order changes from pair to pair. CPU time is that of
-the process and its threads, so that other work on the machine counts for little; wall time is shown beside it.
+Each pair of processes trains the same run on the same records; their order changes from pair to pair. CPU time is that
+of the process with all its threads, so that other work on the machine counts for little; wall time is shown beside it.
+`training` is all of `ctrkit train` but its imports of TensorFlow and Hydra: MLflow's own import counts. The card and
+what the run notes of its origin are made in both; their CPU time is told apart, as a share of the training without.
+So is the CPU time of tracking's own thread and calls, which other work on the machine hardly changes: the share that
+two trainings' difference would show if nothing else varied.
 
     python experiments/benchmarks/tracking_cost.py --rows 1000000 --rounds 3
 """
@@ -19,43 +23,52 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("process", "training", "steps")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One training."""
+    """One training; seconds by part."""
 
-    cpu: dict[str, float]  # Seconds of CPU: of the whole process, and from `train_run`'s begin to its end.
-    wall: dict[str, float]  # Seconds: the same, and of the steps alone.
+    cpu: dict[str, float]
+    wall: dict[str, float]
 
 
 WORKER = """
 import json, resource, sys, time
+import tensorflow, keras, ctrkit.training.fit
+from ctrkit.commands import train
 from ctrkit.commands.configuration import load_config
-from ctrkit.commands import train as verb
 
 def cpu():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
-began = time.perf_counter()
+def timed(function, name):
+    depth = []
+    def call(*given, **named):
+        start = time.thread_time()
+        depth.append(1)
+        try:
+            return function(*given, **named)
+        finally:
+            depth.pop()
+            if name == "card" or not depth:
+                spent[name] += time.thread_time() - start
+    return call
+
+spent = {"card": 0.0, "tracking": 0.0, "delivery": 0.0}
+train.note_origin, train.update_card = timed(train.note_origin, "card"), timed(train.update_card, "card")
+from ctrkit.tracking.delivery import Delivery
+from ctrkit.tracking.run import Run
+for name in ("start", "finish", "_put", "_file"):
+    setattr(Run, name, timed(getattr(Run, name), "tracking"))
+Delivery._work = timed(Delivery._work, "delivery")
 config = load_config(sys.argv[2:])
-import ctrkit.training.fit  # TensorFlow, which every training needs.
-from ctrkit.training import train as _
-inner = {}
-whole = verb.train_run
 start_cpu, start = cpu(), time.perf_counter()
-run_dir, result = whole(config)
-inner = {"cpu": cpu() - start_cpu, "wall": time.perf_counter() - start}
-steps = result.rows / result.samples_per_second
-origin = verb.note_origin(config, run_dir, verb.prepare_log(config)) and None
-alone = time.perf_counter()
-from ctrkit.commands.card import collect
-collect(config, run_dir)
-json.dump({"cpu": {"process": cpu(), "training": inner["cpu"]},
-           "wall": {"process": time.perf_counter() - began, "training": inner["wall"], "steps": steps}},
-          open(sys.argv[1], "w"))
+run_dir, result = train.train_run(config)
+spent |= {"training": cpu() - start_cpu, "process": cpu()}
+wall = {"training": time.perf_counter() - start, "steps": result.rows / result.samples_per_second}
+with open(sys.argv[1], "w") as out:
+    json.dump({"cpu": spent, "wall": wall}, out)
 """
 
 
@@ -110,12 +123,15 @@ def _show(number: int, pair: dict[str, Measured]) -> None:
 
 def _summary(pairs: list[dict[str, Measured]], arguments: argparse.Namespace) -> None:
     print(f"\n{arguments.rows:,} rows, {arguments.epochs} epoch(s), {len(pairs)} pairs: median of with / without - 1")
-    for kind in ("cpu", "wall"):
-        for part in PARTS:
-            if part in getattr(pairs[0]["none"], kind):
-                ratios = [getattr(one["mlflow"], kind)[part] / getattr(one["none"], kind)[part] for one in pairs]
-                spread = f"{100 * (min(ratios) - 1):+.2f}% to {100 * (max(ratios) - 1):+.2f}%"
-                print(f"  {kind:<5}{part:<10}{100 * (statistics.median(ratios) - 1):+.2f}%  ({spread})")
+    for kind, part in (("cpu", "training"), ("cpu", "process"), ("wall", "training"), ("wall", "steps")):
+        ratios = [getattr(one["mlflow"], kind)[part] / getattr(one["none"], kind)[part] for one in pairs]
+        spread = f"{100 * (min(ratios) - 1):+.2f}% to {100 * (max(ratios) - 1):+.2f}%"
+        print(f"  {kind:<5}{part:<10}{100 * (statistics.median(ratios) - 1):+.2f}%  ({spread})")
+    shares = [one["none"].cpu["card"] / one["none"].cpu["training"] for one in pairs]
+    print(f"  card and origin, without MLflow: {100 * statistics.median(shares):.2f}% of the training's CPU time")
+    own = [one["mlflow"].cpu["tracking"] + one["mlflow"].cpu["delivery"] for one in pairs]
+    shares = [spent / one["none"].cpu["training"] for spent, one in zip(own, pairs, strict=True)]
+    print(f"  tracking's own calls and thread: {statistics.median(own):.2f} s, {100 * statistics.median(shares):.2f}%")
 
 
 def _arguments() -> argparse.Namespace:
