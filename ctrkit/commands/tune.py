@@ -36,7 +36,7 @@ _FREE = (*LIMITS, "workers", "name", "keep", "finalists", "finalist_seeds")
 def run(config: DictConfig) -> None:
     """Search, show what was found, and say what to do next; as a part of a parallel search, do that part."""
     from ctrkit.tuning.roles import role
-    from ctrkit.tuning.search_folder import FOLDER, begin, choose_folder
+    from ctrkit.tuning.search_folder import FOLDER, begin, choose_folder, read_identity
 
     options = tuning_options(config)
     part = role()
@@ -53,9 +53,9 @@ def run(config: DictConfig) -> None:
     if part is not None:
         take_part(config, options, training, space, folder)
         return
+    if read_identity(folder) is None:
+        training.check(space)
     with lock.locked(folder / LOCK_FILE, lambda pid: _taken(pid, folder)):
-        if not (folder / "search.json").exists():
-            training.check(space)
         begin(folder, identity)
         introduce(options, training, space, folder)
         with tracked_run(config, folder, attach=False, tags={"ctrkit.search": folder.name}) as tracker:

@@ -31,9 +31,11 @@ TUNE = Verb(
     ),
     keys={
         **WHERE,
-        "tuning=bayesian|random|hyperband|grid": "how to search (bayesian)",
+        "tuning=METHOD": "bayesian (the default), random, hyperband or grid",
         "tuning.objective=METRIC": "auc, grouped_auc, log_loss or pcoc_distance, of the validation part",
-        "tuning.space={KEY:VALUES,..}": "{choice:[..]}, {int:[low,high]} or {float:[low,high],log:true}",
+        "tuning.space={KEY:VALUES,..}": "{choice:[..]}, {int:[low,high]} or {float:[low,high],log:true}; joins the\n"
+        + " " * 36
+        + "experiment's space, and null takes a key out of it",
         "tuning.trials=N": "budget: trials (20); null for no limit",
         "tuning.minutes=N": "budget: minutes of searching",
         "tuning.rows=N": "budget: training rows of all trials together",
@@ -45,4 +47,5 @@ TUNE = Verb(
         "force=true": "replace an experiment file that was changed by hand",
     },
     groups=("experiment", "tuning", "model", "training", "data"),
+    flags={"tuning.space": "++tuning.space"},  # Hydra would refuse a key that the experiment's space does not have.
 )

@@ -45,9 +45,9 @@ class Board:
     def _ended(self, trial: Trial, trials: list[Trial]) -> str:
         name = self._objective.name
         if trial.status == FAILED:
-            text = f"  failed: {' '.join((trial.reason or '').split())[:200]}"
+            text = f"trial {trial.id} failed: {' '.join((trial.reason or '').split())[:200]}"
         else:
-            text = f"  {name} {trial.score:.5f} after {trial.seconds:.0f} s"
+            text = f"trial {trial.id}: {name} {trial.score:.5f} after {trial.seconds:.0f} s"
             text += "" if trial.status == COMPLETED else f", given up: {trial.reason}"
         best = ranked(trials, self._objective)[0]
         if best.objective is not None:

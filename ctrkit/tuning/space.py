@@ -34,7 +34,7 @@ class Space:
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any] | str | None, model: Callable[..., Any] | None = None) -> Space:
-        """Read the mapping `tuning.space`; `auto` is what of `AUTO_SPACE` fits `model`.
+        """Read the mapping `tuning.space`; `auto` is what of `AUTO_SPACE` fits `model`, a key with null is left out.
 
         Raises `ConfigError` on anything that is no space, with the key named.
         """
@@ -42,7 +42,8 @@ class Space:
             if spec != AUTO:
                 raise ConfigError(f"tuning.space is {spec!r}, expected {AUTO} or a mapping from keys to their values.")
             spec = auto_space(model)
-        found = {str(key): parse_dimension(str(key), value) for key, value in (spec or {}).items()}
+        given = {str(key): value for key, value in (spec or {}).items() if value is not None}
+        found = {key: parse_dimension(key, value) for key, value in given.items()}
         inside = {
             (outer, inner) for outer in found for inner in found if inner != outer and inner.startswith(f"{outer}.")
         }

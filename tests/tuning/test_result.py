@@ -191,5 +191,5 @@ def test_the_board_says_what_began_what_ended_and_the_best_so_far(tmp_path: Path
     board.look()
     assert said == [
         "trial 0001 (2 of 4): dim=8 dropout=0.1 table_learning_rate=0.01",
-        "  auc 0.72000 after 60 s; best 0.72000 (trial 0001); about 2 min left",
+        "trial 0001: auc 0.72000 after 60 s; best 0.72000 (trial 0001); about 2 min left",
     ]

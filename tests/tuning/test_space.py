@@ -75,6 +75,10 @@ def test_a_drawn_real_number_has_four_digits() -> None:
     assert Range("x", 0.12344, 1.0, is_whole=False).decode(0.12344) == 0.12344  # Not rounded out of the bounds.
 
 
+def test_null_takes_a_key_out_of_the_space() -> None:
+    assert list(Space.parse({"model.dim": [8, 16], "model.l2": None}).dimensions) == ["model.dim"]
+
+
 def test_a_plain_list_is_a_choice() -> None:
     assert parse_dimension("model.dim", [8, 16]) == Choice("model.dim", (8, 16))
 
