@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> None:
     with initialized():
         layers = composed_layers(start_name(), overrides)
     found = origins(layers, overrides, groups())
-    values = {path: (_value(config, path), origin) for path, origin in found.items()}
+    values = {path: (_value(config, path), origin) for path, origin in found.items() if _is_there(config, path)}
     shown = {path: one for path, one in values.items() if not parts or _within(path, parts)}
     _check_parts(parts, values)
     if given.get("format", "text") == "json":
@@ -40,6 +40,14 @@ def run(arguments: list[str]) -> None:
     say(_sources(layers, overrides))
     say()
     say(_tree(shown))
+
+
+def _is_there(config: Any, path: tuple[str, ...]) -> bool:
+    """Not so for an option that the chosen model does not have."""
+    node = config
+    for key in path[:-1]:
+        node = node._get_node(key) if OmegaConf.is_dict(node) else None
+    return OmegaConf.is_dict(node) and node._get_node(path[-1]) is not None
 
 
 def _value(config: Any, path: tuple[str, ...]) -> Any:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ctrkit.commands.composition_errors import explain
-from ctrkit.commands.known_keys import check_files
+from ctrkit.commands.known_keys import check_files, misfits
 from ctrkit.commands.layers import composed_layers
 from ctrkit.commands.main import config_folder, groups
 from ctrkit.commands.verbs import HYDRA_FLAGS
@@ -78,13 +78,34 @@ def load_config(overrides: list[str]) -> DictConfig:
             composed = hydra.compose(start_name(), overrides=overrides, return_hydra_config=True)
             HydraConfig.instance().set_config(composed)
             config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            skipped = _drop_misfits(config, overrides)
             if user_folder() is not None:  # That ctrkit's own files are right is known.
-                check_files(composed_layers(start_name(), overrides), config_folder(), groups())
+                check_files(composed_layers(start_name(), overrides), config_folder(), groups(), skipped)
             OmegaConf.set_struct(config, True)
             OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
             return config
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(explain(error, overrides)) from error
+
+
+def _drop_misfits(config: DictConfig, overrides: list[str]) -> list[str]:
+    """Take away what an experiment says of its own model where another is chosen that has no such option; say so."""
+    others = [word for word in overrides if word.partition("=")[0] != "model"]
+    if len(others) == len(overrides):
+        return []
+    typed = {word.lstrip("+").partition("=")[0] for word in overrides}
+    found = misfits(composed_layers(start_name(), overrides), composed_layers(start_name(), others))
+    found = [key for key in found if f"model.{key}" not in typed]
+    for key in found:
+        del config.model[key]
+    note = f"{config.model._target_} has no {', '.join(found)}, which the experiment sets for its own model: left out"
+    if found and note not in _said:
+        _said.add(note)
+        print(note, file=sys.stderr)
+    return found
+
+
+_said: set[str] = set()  # Notes are for people: once is enough, however often a configuration is composed.
 
 
 def _refuse_hidden_choices() -> None:

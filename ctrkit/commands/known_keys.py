@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,21 @@ MOST_PLACES = 3  # Beyond, a key's name alone tells too little of what was meant
 FREE = ("schema", "hydra")  # Checked by those who read them: `Schema` and Hydra.
 
 
-def check_files(layers: list[Layer], folder: Path, groups: list[str]) -> None:
+def misfits(layers: list[Layer], before: list[Layer]) -> list[str]:
+    """Options that an experiment sets for a model of its own, and that the model chosen in its place does not have.
+
+    `before` are the layers without that choice.
+    """
+    chosen, own = (merge(one.tree["model"] for one in some if one.group == "model") for some in (layers, before))
+    wanted = merge(one.tree["model"] for one in layers if one.group != "model" and "model" in one.tree)
+    return [key for key in wanted if key not in chosen and key in own]
+
+
+def check_files(layers: list[Layer], folder: Path, groups: list[str], skipped: Iterable[str] = ()) -> None:
     """Raise `ConfigError` for a key in a user's file, or in an experiment, that nothing reads.
 
-    `folder` is ctrkit's own conf/. Hydra adds such a key without a word: a mistyped `epoch: 3` would change nothing.
+    `folder` is ctrkit's own conf/, `skipped` are options of a model that was not chosen. Hydra adds such a key without
+    a word: a mistyped `epoch: 3` would change nothing.
     """
     own = [read_layer(folder / "config.yaml", "")] + [
         read_layer(file, group)
@@ -28,12 +39,15 @@ def check_files(layers: list[Layer], folder: Path, groups: list[str]) -> None:
         if layer.own and layer.group != "experiment":
             continue
         others = [one for one in layers if one is not layer and one.group not in ("", "experiment")]
-        _check_layer(layer, merge(one.tree for one in own + others), models=own if layer.group == "model" else others)
+        models = own if layer.group == "model" else others
+        _check_layer(layer, merge(one.tree for one in own + others), models, free=[("model", key) for key in skipped])
 
 
-def _check_layer(layer: Layer, known: dict[str, Any], models: list[Layer]) -> None:
+def _check_layer(
+    layer: Layer, known: dict[str, Any], models: list[Layer], *, free: Sequence[tuple[str, str]] = ()
+) -> None:
     for path, _ in leaves(layer.tree):
-        if path[0] in FREE or path[:2] == ("manifest", "resources"):
+        if path[0] in FREE or path[:2] in (("manifest", "resources"), *free):
             continue
         tree = known
         if path[0] == "model":

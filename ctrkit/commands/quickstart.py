@@ -71,8 +71,8 @@ def run(config: DictConfig) -> None:
         say(f"put the commands below on your path: source {activate}")
     say("see the run in MLflow:")
     say(f"  {ui_command(locate(config.tracking.uri, work_root=str(config.root)).uri)}")
-    say("your own log: sketch conf/schema/mine.yaml as the README shows, then")
-    say("  ctrkit train schema=mine data=files data.path=YOUR_LOG.csv name=mine")
+    say("a project of your own, from your own log:")
+    say("  ctrkit new shop log=YOUR_LOG.csv && cd shop && ctrkit train")
 
 
 def best_auc(log: Path, share: float) -> float:

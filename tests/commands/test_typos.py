@@ -114,3 +114,16 @@ def test_an_option_added_by_force_is_refused_with_the_nearest() -> None:
 def test_a_value_that_was_not_given_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"data\.path has no value, and no default\. Type data\.path=VALUE"):
         plain(load_config(["data=files"]).data)
+
+
+def test_what_an_experiment_says_of_its_own_model_is_not_forced_on_another(
+    conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load_config(["experiment=adult", "model=logistic_regression"]).model
+    assert (model.l2, "dim" in model, "hidden" in model) == (1e-4, False, False)
+    assert "logistic_regression has no dim, hidden, dropout" in capsys.readouterr().err
+    write(conf / "experiment" / "deep.yaml", "# @package _global_\ndefaults: [mine]\nmodel: {layers: 5}\n")
+    assert "layers" not in load_config(["experiment=deep", "model=deepfm"]).model
+    write(conf / "experiment" / "deep.yaml", "# @package _global_\ndefaults: [mine]\nmodel: {layer: 5}\n")
+    with pytest.raises(ConfigError, match=r"no key 'model\.layer'"):
+        load_config(["experiment=deep", "model=deepfm"])
