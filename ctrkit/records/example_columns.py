@@ -110,7 +110,7 @@ class Examples:
             parts.append(example.SerializeToString())
             starts[row], stops[row] = end, end + len(parts[-1])
             end = int(stops[row])
-        whole = Examples(np.frombuffer(b"".join([*parts, bytes(PADDING)]), dtype=np.uint8), starts, stops)
+        whole = Examples(np.frombuffer(b"".join([*parts, bytes(PADDING)]), dtype=np.uint8), starts, stops, self.names)
         _, still = whole._find([])
         if still.any():
             raise BadExampleError(int(np.argmax(still)), "its bytes are no tf.train.Example")
@@ -164,7 +164,7 @@ def _lists(
 
 def _named(buffer: np.ndarray, start: np.ndarray, length: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """The distinct names at `start`, each with the places that have it. Mostly there is one: rows are written alike."""
-    words = np.ndarray(len(buffer) - 7, dtype="<u8", buffer=buffer, strides=(1,))
+    words: np.ndarray = np.ndarray(len(buffer) - 7, dtype="<u8", buffer=buffer, strides=(1,))
     found, left = [], np.arange(len(start))
     while len(left):
         first, size = int(start[left[0]]), int(length[left[0]])

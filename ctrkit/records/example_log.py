@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import google_crc32c
 import numpy as np
+import pyarrow as pa
 
 from ctrkit.errors import LogError, did_you_mean
 from ctrkit.records.block import FRAME_FOOTER, FRAME_HEADER
@@ -25,33 +26,25 @@ _AGAIN = "Fetch or write the file again."
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExamplePiece(Piece):
-    """Some whole TFRecord records."""
+class Frames:
+    """Some whole TFRecord records of a file."""
 
     path: Path
-    schema: Schema
     buffer: bytes
     starts: list[int]  # Of the payloads.
     stops: list[int]
     first: int  # Number of the first record, from 1.
-    leading: bool  # Whether the log begins here: then every column must be there.
+    on_disk: int  # Bytes of the file.
 
-    def parse(self) -> Chunk:
+    def columns(self, wanted: Collection[str], lists: Collection[str]) -> tuple[dict[str, pa.Array], set[str]]:
+        """The wanted features as `Examples.columns` gives them, and the names of all. Raises `LogError`."""
         self._check_sums()
         starts, stops = np.array(self.starts, dtype=np.int64), np.array(self.stops, dtype=np.int64)
         examples = Examples(np.frombuffer(self.buffer + bytes(PADDING), dtype=np.uint8), starts, stops)
-        lists = {column_of(feature) for feature in self.schema.features if isinstance(feature, Sequence)}
-        wanted = list(self.schema.columns)
         try:
-            columns = examples.columns(wanted, {name for name in lists if name is not None})
+            return examples.columns(list(wanted), lists), examples.names
         except BadExampleError as error:
-            raise LogError(f"{self.path}, record {self.first + error.row:,}: {error}. {self._mend(error)}") from error
-        if self.leading:
-            self._check_names({name: columns[name].null_count == len(starts) for name in wanted}, examples)
-        return Chunk(path=self.path, unit="record", first=self.first, rows=len(starts), columns=columns)
-
-    def _mend(self, error: BadExampleError) -> str:
-        return "Is it another kind of record?" if "no tf.train.Example" in str(error) else "Mend the record."
+            raise LogError(f"{self.path}, record {self.first + error.row:,}: {error}. Mend the record.") from error
 
     def _check_sums(self) -> None:
         """Compare every payload with its checksum."""
@@ -64,27 +57,52 @@ class ExamplePiece(Piece):
                     f"checksum differs). {_AGAIN}"
                 )
 
-    def _check_names(self, absent: dict[str, bool], examples: Examples) -> None:
-        """Raise `LogError` for a column that no record of the first ones has, as a slip would go unseen."""
-        examples.columns([], [])
-        for name in (name for name, missing in absent.items() if missing and name not in examples.names):
-            if examples.names >= _OURS:
+
+@dataclass(frozen=True, kw_only=True)
+class ExamplePiece(Piece):
+    """Some whole records, not yet parsed."""
+
+    frames: Frames
+    schema: Schema
+    leading: bool  # Whether the log begins here: then every column must be there.
+
+    def parse(self) -> Chunk:
+        frames, wanted = self.frames, self.schema.columns
+        lists = {str(column_of(feature)) for feature in self.schema.features if isinstance(feature, Sequence)}
+        columns, names = frames.columns(wanted, lists)
+        if self.leading:
+            self._check_names(names)
+        return Chunk(path=frames.path, unit="record", first=frames.first, rows=len(frames.starts), columns=columns)
+
+    def _check_names(self, names: set[str]) -> None:
+        """Raise `LogError` for a column that none of the first records has, as a slip would go unseen."""
+        for name in self.schema.columns:
+            if name in names:
+                continue
+            if names >= _OURS:
                 raise LogError(
-                    f"{self.path} holds records that ctrkit wrote (blocks of ids), which are prepared already. Open "
-                    "them with ctrkit.records.Records.open, or name the raw log: data.path=FILES."
+                    f"{self.frames.path} holds records that ctrkit wrote (blocks of ids), which are prepared already. "
+                    "Open them with ctrkit.records.Records.open, or name the raw log: data.path=FILES."
                 )
             raise LogError(
-                f"{self.path}: none of the first {len(self.starts):,} records has a feature {name!r}, which the schema "
-                f"reads.{did_you_mean(name, examples.names)}"
+                f"{self.frames.path}: none of the first {len(self.frames.starts):,} records has a feature {name!r}, "
+                f"which the schema reads.{did_you_mean(name, names)}"
             )
 
 
 def example_pieces(path: Path, schema: Schema, chunk_bytes: int, *, leading: bool) -> Iterator[ExamplePiece]:
     """Yield the records of one file in pieces of about `chunk_bytes`. Raises `LogError` for a file cut short."""
+    for frames in read_frames(path, chunk_bytes):
+        yield ExamplePiece(frames=frames, schema=schema, leading=leading and frames.first == 1, on_disk=frames.on_disk)
+
+
+def read_frames(path: Path, chunk_bytes: int) -> Iterator[Frames]:
+    """Yield the records of a file, plain or gzip-compressed. Raises `LogError` for a file cut short or damaged."""
     first, before = 1, 0
     with open(path, "rb") as raw:
-        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if raw.read(2) == _GZIP_MAGIC else raw  # type: ignore[assignment]
+        compressed = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
         rest, ended = b"", False
         while not ended:
             read = _read(stream, chunk_bytes, path, raw)
@@ -94,14 +112,12 @@ def example_pieces(path: Path, schema: Schema, chunk_bytes: int, *, leading: boo
             rest = buffer[used:]
             if starts:
                 position = raw.tell()
-                yield ExamplePiece(
+                yield Frames(
                     path=path,
-                    schema=schema,
                     buffer=buffer[:used],
                     starts=starts,
                     stops=stops,
                     first=first,
-                    leading=leading and first == 1,
                     on_disk=position - before,
                 )
                 first, before = first + len(starts), position
