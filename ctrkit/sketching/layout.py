@@ -29,6 +29,7 @@ class Layout:
     columns: tuple[str, ...]  # Of every column, in order.
     header: bool  # The log names its columns itself.
     why: str
+    nested: tuple[str, ...] = ()  # Columns of records or of lists of such, which no feature reads; not in `columns`.
 
 
 def guess_layout(path: Path) -> Layout:
@@ -81,10 +82,19 @@ def _head(path: Path) -> bytes:
 
 def _parquet(path: Path) -> Layout:
     try:
-        names = pyarrow.parquet.read_schema(path).names
+        fields = list(pyarrow.parquet.read_schema(path))
     except (pa.ArrowInvalid, OSError) as error:
         raise LogError(f"{path} cannot be read as Parquet: {str(error).rstrip('.')}. It may be cut short.") from error
-    return Layout(format=LogFormat(kind="parquet"), columns=tuple(names), header=True, why="Parquet names its columns")
+    nested = tuple(field.name for field in fields if _is_nested(field.type))
+    names = tuple(field.name for field in fields if field.name not in nested)
+    log_format = LogFormat(kind="parquet")
+    return Layout(format=log_format, columns=names, header=True, why="Parquet names its columns", nested=nested)
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return bool(pa.types.is_nested(kind.value_type))
+    return bool(pa.types.is_nested(kind))
 
 
 def _separator(path: Path, lines: list[str]) -> str:
@@ -112,10 +122,12 @@ def _cells(lines: list[str], separator: str) -> list[list[str]]:
 def _is_header(rows: list[list[str]]) -> bool:
     """Whether the first line holds names: distinct, no numbers, and no values of the lines below."""
     first, others = rows[0], rows[1:]
-    if any(_is_number(cell) for cell in first) or len(set(first)) < len(first):
+    if any(_is_number(cell) for cell in first):
         return False
     if any(_is_number(cell) for row in others[:20] for cell in row):
         return True
+    if len(set(first)) < len(first):
+        return False
     below = [{row[i] for row in others if i < len(row)} for i in range(len(first))]
     return not any(cell in values for cell, values in zip(first, below, strict=True))
 

@@ -52,9 +52,10 @@ def belongs_to(facts: Facts, owner: Facts) -> bool:
     if rows.sum() < _LEAST_ROWS or facts.distinct < 2:
         return False
     owners, codes = owners[rows], codes[rows]
-    pairs, counts = np.unique(np.stack([owners, codes]), axis=1, return_counts=True)
+    values = codes.max() + 1
+    pairs, counts = np.unique(owners * values + codes, return_counts=True)
     usual = np.zeros(owners.max() + 1, dtype=np.int64)
-    np.maximum.at(usual, pairs[0], counts)
+    np.maximum.at(usual, pairs // values, counts)
     share = usual.sum() / len(owners)
     by_chance = np.bincount(codes).max() / len(codes)
     return bool(share >= _ALWAYS and by_chance < _ALWAYS - 0.05)

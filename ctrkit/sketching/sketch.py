@@ -73,6 +73,7 @@ def sketch_schema(
     if moment is not None:
         out.insert(0, Line(key=moment.column, value=None, why="the time, which only orders the rows"))
     out += [Line(key=repr(n), value=None, why="a column without a name") for n in layout.columns if not n.strip()]
+    out += [Line(key=name, value=None, why="a record: flatten it where the log is written") for name in layout.nested]
     if not features:
         raise SchemaError(f"{files[0]} has no column to learn from: " + "; ".join(f"{o.key}: {o.why}" for o in out))
     roles = [

@@ -143,6 +143,22 @@ def test_names_that_no_feature_may_have_point_at_their_column(tmp_path: Path) ->
     assert found.column == "Price (EUR)"
 
 
+def test_lists_and_records_of_parquet(tmp_path: Path) -> None:
+    frame = clicks().with_columns(
+        pl.col("seen_ads").str.split("|"),
+        pl.struct("user_id", "hour").alias("request"),
+        pl.Series("tags", [[f"t{i % 5}"] for i in range(ROWS)]),
+        (pl.col("clicked") == 1).alias("clicked"),
+    )
+    frame.write_parquet(tmp_path / "log.parquet")
+    found = sketch_schema(tmp_path / "log.parquet")
+    assert isinstance(found.schema["seen_ads"], Sequence)
+    assert found.schema["seen_ads"].of == "ad_id"
+    assert str(found.schema.label) == "clicked == 'true'"
+    assert "a record" in found.left_out["request"]
+    assert "no column holds" in found.left_out["tags"]
+
+
 def test_a_sample_tells_about_the_whole_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctrkit.sketching.sample.MOST_ROWS", 1_500)
     clicks(rows=12_000).write_csv(tmp_path / "log.csv")
