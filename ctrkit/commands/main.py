@@ -105,7 +105,7 @@ def as_overrides(verb: Verb, arguments: list[str]) -> list[str]:
         name, equals, value = word.removeprefix("--").partition("=")
         if name in verb.flags and (equals or word.startswith("--")):
             if not equals:
-                if not waiting or waiting[0].startswith("-"):
+                if not waiting or waiting[0].startswith("-") or "=" in waiting[0]:
                     raise ConfigError(f"`{word}` is without its value. Type: ctrkit {verb.name} {word} VALUE")
                 value = waiting.pop(0)
             overrides.append(f"{verb.flags[name]}={value}")
@@ -160,7 +160,7 @@ def teach(verb: Verb) -> str:
         return "\n\n".join(parts)
     parts.append(
         "Any key of the configuration can be overridden; `ctrkit config …` shows it without running, `--multirun`\n"
-        "runs a comma-separated list of values side by side. A folder ./conf of your own is searched after ctrkit's."
+        "runs comma-separated values side by side, sweep.jobs=N at once. A folder ./conf of your own is searched too."
     )
     return "\n\n".join(parts)
 
