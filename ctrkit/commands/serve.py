@@ -76,11 +76,13 @@ def serving(base: Path | None, options: ServingOptions) -> Server | Fleet:
 
 @contextlib.contextmanager
 def announced(known: Path) -> Iterator[None]:
-    """What `announce` writes inside the block goes away with it."""
+    """What `announce` writes inside the block goes away with it, unless another server announced itself since."""
     try:
         yield
     finally:
-        known.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(known.read_text(encoding="utf-8"))["pid"] == os.getpid():
+                known.unlink()
 
 
 def announce(known: Path, server: Server | Fleet, *, exported: Path, **facts: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,9 +19,10 @@ import numpy as np
 import psutil
 import pytest
 
-from ctrkit.errors import ConfigError, ServingError
+from ctrkit.errors import ConfigError, CtrkitError, ServingError
 from ctrkit.serving import Connection
 from ctrkit.serving.fleet import Fleet
+from ctrkit.serving.models import ModelConfig, ModelsConfig, Specific
 from ctrkit.serving.options import RestOptions
 from ctrkit.serving.protos import model_server_config_pb2
 
@@ -105,6 +107,34 @@ def test_what_one_is_told_to_serve_all_serve_and_those_that_come_later(fleet: Fl
     until(lambda: gone not in fleet.pids)
     until(lambda: len(fleet.pids) == 2 and all(child.ready for child in fleet._children))
     assert everywhere()
+
+
+def test_all_move_to_a_version_and_those_that_come_later_begin_with_it(fleet: Fleet, base: Path) -> None:
+    (base / "7").rename(base / ".8")
+    shutil.copytree(base / ".8", base / "7")
+    (base / ".8").rename(base / "8")
+    fleet.reload(ModelsConfig((ModelConfig("words", base, Specific((8,)), {"champion": 8}),)))
+
+    def versions() -> set[int]:
+        with contextlib.suppress(CtrkitError):
+            return {version_of(fleet.target) for _ in range(20)}
+        return set()
+
+    until(lambda: versions() == {8})
+    shutil.rmtree(base / "7")
+    gone = fleet.pids[0]
+    os.kill(gone, signal.SIGKILL)
+    until(lambda: gone not in fleet.pids)
+    until(lambda: len(fleet.pids) == 2 and all(child.ready for child in fleet._children))
+    assert versions() == {8}
+    with pytest.raises(ConfigError, match="Got 2 models, expected one"):
+        fleet.reload(ModelsConfig((ModelConfig("words", base), ModelConfig("again", base))))
+
+
+def version_of(target: str) -> int:
+    """The version that answers to the label `champion`."""
+    with Connection(target, "words", label="champion") as connection:
+        return connection.predict("lookup", {"rows": np.full((1, 2), 3, np.int32)}, deadline=20).version
 
 
 def test_a_second_fleet_or_server_at_the_port_is_refused(fleet: Fleet, base: Path) -> None:
