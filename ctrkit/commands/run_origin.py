@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ORIGIN_FILE = "origin.json"
 CHECKSUMS_FILE = "log_checksums.json"  # In the work folder: a log is read once to be summed, not once a run.
 # Settings that change where a run lies, not what it is.
+MISSING = "???"  # What OmegaConf says of a setting that has to be given.
 PLACES = ("root", "work_dir", "run", "runs", "force", "part", "tracking", "rerun", "card", "question")
 
 
@@ -82,12 +83,13 @@ def changed_settings(config: DictConfig) -> dict[str, dict[str, Any]]:
     else:
         words = [f"{group}={choice}" for group, choice in choices.items() if "/" not in group and choice]
     before = _composed(words)
-    mine, theirs = flatten(plain(config)), flatten(plain(before))
+    mine, theirs = flatten(plain(config)), flatten(OmegaConf.to_container(before, resolve=True))
     followed = _followed(config) & _followed(before)
     found = {}
     for key in [*theirs, *(key for key in mine if key not in theirs)]:
         if key.split(".")[0] not in PLACES and key not in followed and mine.get(key) != theirs.get(key):
-            found[key] = {"value": mine.get(key), "default": theirs.get(key)}
+            default = theirs.get(key)
+            found[key] = {"value": mine.get(key), "default": None if default == MISSING else default}
     return found
 
 
@@ -102,17 +104,14 @@ def _followed(config: DictConfig) -> set[str]:
 
 def _composed(words: list[str]) -> DictConfig:
     """What other words compose, leaving no trace in Hydra, which may be in the middle of a multirun."""
-    state = GlobalHydra.instance()
-    running = state.hydra
+    running = GlobalHydra.instance().hydra
     try:
         with initialized():
-            known = hydra.compose(start_name())
-            words = [word for word in words if word.split("=")[0] in known or word.startswith("experiment=")]
             composed: DictConfig = hydra.compose(start_name(), overrides=words)
-            plain(composed)  # Names of environment variables and the like are resolved while Hydra is here.
+            OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)  # While Hydra's resolvers know it.
             return composed
     finally:
-        state.hydra = running
+        GlobalHydra.instance().hydra = running  # Another instance than before: Hydra restores a copy.
 
 
 def data_facts(prepared: Prepared, folder: Path) -> dict[str, Any]:
