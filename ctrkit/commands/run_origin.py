@@ -25,7 +25,7 @@ ORIGIN_FILE = "origin.json"
 CHECKSUMS_FILE = "log_checksums.json"  # In the work folder: a log is read once to be summed, not once a run.
 # Settings that change where a run lies, not what it is.
 MISSING = "???"  # What OmegaConf says of a setting that has to be given.
-PLACES = ("root", "work_dir", "run", "runs", "force", "part", "tracking", "rerun", "card", "question")
+PLACES = ("root", "work_dir", "run", "runs", "force", "part", "tracking", "rerun", "card", "question", "sweep")
 
 
 def note_origin(
