@@ -94,6 +94,9 @@ def as_overrides(verb: Verb, arguments: list[str]) -> list[str]:
     >>> verb = Verb(name="go", summary="", text="", examples=(), words={"": "run"}, flags={"to": "where"})
     >>> as_overrides(verb, ["first", "--to", "there", "seed=1"])
     ['where=there', 'seed=1', 'run=first']
+    >>> verb = Verb(name="go", summary="", text="", examples=(), flags={"on": "is.on"}, switches=("on",))
+    >>> as_overrides(verb, ["--on", "seed=1"]), as_overrides(verb, ["--on", "always"]), as_overrides(verb, ["--on"])
+    (['is.on=true', 'seed=1'], ['is.on=always'], ['is.on=true'])
 
     Raises `ConfigError` for a flag without its value.
     """
@@ -104,7 +107,13 @@ def as_overrides(verb: Verb, arguments: list[str]) -> list[str]:
         word = waiting.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if name in verb.flags and (equals or word.startswith("--")):
-            if not equals:
+            if (
+                not equals
+                and name in verb.switches
+                and (not waiting or "=" in waiting[0] or waiting[0].startswith("-"))
+            ):
+                value = "true"
+            elif not equals:
                 if not waiting or waiting[0].startswith("-") or "=" in waiting[0]:
                     raise ConfigError(f"`{word}` is without its value. Type: ctrkit {verb.name} {word} VALUE")
                 value = waiting.pop(0)

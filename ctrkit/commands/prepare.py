@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from ctrkit.commands.console import say
+from ctrkit.commands.extension_report import extension_table
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.workspace import hint, plain, work_dir
 from ctrkit.errors import ArtifactError, ConfigError
@@ -21,6 +22,9 @@ def run(config: DictConfig) -> None:
     """Prepare and say what to do next."""
     prepared = prepare_log(config)
     describe(prepared, work_dir(config))
+    if prepared.extension is not None:
+        say(f"  extends index {prepared.extension['parent'][:12]} by {prepared.extension['train_rows']:,} rows")
+        say(extension_table(prepared.extension))
     say(f"next: ctrkit train {hint(config)}")
 
 
@@ -42,6 +46,7 @@ def prepare_log(config: DictConfig) -> Prepared:
         work_dir(config),
         split=make(config.data.split),
         options=make(config.data.prepare),
+        extend=config.data.get("extend"),
         force=bool(config.force),
     )
 

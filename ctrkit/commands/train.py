@@ -12,6 +12,7 @@ from ctrkit.atomic import write_json
 from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say, table
 from ctrkit.commands.instantiating import make
+from ctrkit.commands.located import locate_run
 from ctrkit.commands.prepare import prepare_log
 from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.tracked import tracked_run
@@ -44,6 +45,7 @@ def train_run(
     """
     make(config.training)  # Options that cannot be are refused before anything is written.
     prepared = prepare_log(config)
+    name_warm_start(config)
     run_dir = choose_run(config, prepared.fingerprint)
     model = build(config, prepared)
     save_config(config, run_dir)  # Before the tracked run leaves its link there.
@@ -54,6 +56,13 @@ def train_run(
         update_card(config, run_dir, tracker)
     show_result(run_dir, result)
     return run_dir, result
+
+
+def name_warm_start(config: DictConfig) -> None:
+    """Put the folder of the run to start from in the place of its name. Raises as `locate_run`."""
+    word = config.training.warm_start
+    if word is not None and not Path(word).is_dir():
+        config.training.warm_start = str(locate_run(config, str(word)))
 
 
 def train_tracked(

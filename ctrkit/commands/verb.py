@@ -23,6 +23,7 @@ class Verb:
     verbs: tuple[Verb, ...] = ()
     words: dict[str, str] = field(default_factory=dict)  # How a bare word begins -> its key; several make a list.
     flags: dict[str, str] = field(default_factory=dict)  # `to` -> its key: `--to X`, `--to=X` and `to=X` all set it.
+    switches: tuple[str, ...] = ()  # Those of `flags` that may stand without a value, and then mean `true`.
     plain: bool = False  # Its `run` takes the words of the command line, not a configuration.
 
     @property

@@ -15,6 +15,7 @@ from ctrkit.atomic import atomic_file, write_json
 from ctrkit.datasets.click_history import EMPTY, ClickHistory
 from ctrkit.datasets.log_file import format_of, log_writer
 from ctrkit.datasets.sources import built_log
+from ctrkit.datasets.synthetic_drift import Drift
 from ctrkit.datasets.synthetic_world import DEVICES, PERSONAS, SLOTS, TRAFFIC, Draws, World
 from ctrkit.datasets.truth import STEPS, TRUTH_FILE, Truth, TruthCounter
 from ctrkit.errors import ConfigError
@@ -40,6 +41,7 @@ class SyntheticOptions:
     history: int = 10  # Clicked ads kept per user.
     click_rate: float = 0.15  # Expected share of clicks.
     days: float = 7.0  # Time that the log covers.
+    drift: float = 0.0  # 0: nothing changes with time; 1: at the end tastes and qualities are others. See `Drift`.
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class SyntheticOptions:
             raise ConfigError(f"SyntheticOptions: `click_rate` is {self.click_rate!r}, expected a share such as 0.15.")
         if not self.days > 0:
             raise ConfigError(f"SyntheticOptions: `days` is {self.days!r}, expected a positive number of days.")
+        if not 0 <= self.drift <= 1:
+            raise ConfigError(f"SyntheticOptions: `drift` is {self.drift!r}, expected a number from 0 to 1.")
         if self.seed < 0:
             raise ConfigError(f"SyntheticOptions: `seed` is {self.seed!r}, expected an integer >= 0.")
 
@@ -68,6 +72,7 @@ class SyntheticLog:
         self.options = SyntheticOptions() if options is None else options
         o = self.options
         self._world = World(users=o.users, ads=o.ads, sites=o.sites, topics=o.topics, seed=o.seed)
+        self._drift = Drift(self._world, o.drift, o.seed) if o.drift > 0 else None
         self._intercept = self._find_intercept()
         self._names = {
             "segment": _names("segment", PERSONAS),
@@ -141,13 +146,16 @@ class SyntheticLog:
     def _blocks(self) -> Iterator[tuple[int, pl.DataFrame, np.ndarray]]:
         o = self.options
         rng = np.random.default_rng([o.seed, 1])
-        history = ClickHistory(self._world.first_history(o.history, rng))
+        first_history = self._world.first_history(o.history, rng)
+        history = ClickHistory(first_history if self._drift is None else self._drift.first(first_history))
         for block, first in enumerate(range(0, o.rows, BLOCK_ROWS)):
             n = min(BLOCK_ROWS, o.rows - first)
             rng = np.random.default_rng([o.seed, 2, block])
             seconds = self._seconds(first, n)
             draws = self._world.draw(n, rng)
-            steps = self._steps(draws, seconds)
+            at = (np.arange(first, first + n) + 0.5) / o.rows
+            draws = draws if self._drift is None else self._drift.present(draws, at)
+            steps = self._steps(draws, seconds, at)
             clicked = rng.integers(0, STEPS, n) < steps
             clicks = history.advance(draws.users, draws.ads, clicked)
             yield first, self._frame(draws, seconds, clicked, clicks), steps
@@ -159,8 +167,10 @@ class SyntheticLog:
         within = np.interp(at % 1.0, ends, np.linspace(0, DAY, len(ends)))
         return (np.floor(at) * DAY + within).astype(np.int64)
 
-    def _steps(self, draws: Draws, seconds: np.ndarray) -> np.ndarray:
+    def _steps(self, draws: Draws, seconds: np.ndarray, at: np.ndarray) -> np.ndarray:
         logits = self._world.logits(draws, seconds % DAY // 3600) + self._intercept
+        if self._drift is not None:
+            logits = logits + self._drift.logits(draws, at)
         return np.clip(np.rint(STEPS / (1 + np.exp(-logits))), 1, STEPS - 1).astype(np.int64)
 
     def _find_intercept(self) -> float:

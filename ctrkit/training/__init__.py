@@ -13,6 +13,7 @@ __all__ = [
     "TrainingData",
     "TrainingOptions",
     "TrainingResult",
+    "carry_over",
     "evaluate",
     "input_share",
     "load_weights",
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ctrkit.training.loop import Observer
     from ctrkit.training.options import TrainingOptions
     from ctrkit.training.profile import InputShare, input_share
+    from ctrkit.training.warm_start import carry_over
     from ctrkit.training.weights import load_weights
 else:
     __getattr__, __dir__ = lazy(
@@ -35,6 +37,7 @@ else:
             "loop": ["Observer"],
             "options": ["TrainingOptions"],
             "profile": ["InputShare", "input_share"],
+            "warm_start": ["carry_over"],
             "weights": ["load_weights"],
         },
     )

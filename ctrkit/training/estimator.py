@@ -141,19 +141,23 @@ def compiled_clone(
             f"Model {model.name!r} cannot be cloned: {reason}. Give each layer of your own a `get_config` that returns "
             "all arguments of its `__init__`."
         ) from error
-    if getattr(model, "optimizer", None) is None:
-        optimizer = build_optimizer(
-            options.table_optimizer,
-            _rate(options.table_learning_rate, options, steps),
-            options.dense_optimizer,
-            _rate(options.dense_learning_rate, options, steps),
-            table_options=dict(options.table_options),
-            dense_options=dict(options.dense_options),
-        )
-        clone.compile(optimizer=optimizer, loss=LogLoss())
-    else:
-        clone.compile(optimizer=type(model.optimizer).from_config(model.optimizer.get_config()), loss=model.loss)
+    is_compiled = getattr(model, "optimizer", None) is not None
+    clone.compile(optimizer=optimizer_of(model, options, steps=steps), loss=model.loss if is_compiled else LogLoss())
     return clone
+
+
+def optimizer_of(model: tf.keras.Model, options: TrainingOptions, *, steps: int | None = None) -> Any:
+    """A new optimizer: as `model` is compiled, or else as `options` say, with rates that may fall over `steps`."""
+    if getattr(model, "optimizer", None) is not None:
+        return type(model.optimizer).from_config(model.optimizer.get_config())
+    return build_optimizer(
+        options.table_optimizer,
+        _rate(options.table_learning_rate, options, steps),
+        options.dense_optimizer,
+        _rate(options.dense_learning_rate, options, steps),
+        table_options=dict(options.table_options),
+        dense_options=dict(options.dense_options),
+    )
 
 
 def _rate(start: float, options: TrainingOptions, steps: int | None) -> Any:

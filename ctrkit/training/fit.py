@@ -29,6 +29,7 @@ from ctrkit.training.resume import check_same_run, facts_of, resume
 from ctrkit.training.run_file import FAILED, FINISHED, RunFile, locked
 from ctrkit.training.run_state import RunState
 from ctrkit.training.saving import CheckpointWriter
+from ctrkit.training.warm_start import begin_from
 from ctrkit.training.weights import described, load_weights
 
 EVALUATIONS_PER_EPOCH = 4  # Where the options name no number of steps.
@@ -107,8 +108,8 @@ def train(
         resumed_from = state.step if resumed else None
         with failure_noted(file, state):
             if state.step < plan.steps and not (resumed and state.stopping.is_over):
-                if not resumed and options.warm_start is not None:
-                    load_weights(model, options.warm_start, fingerprint=prepared.fingerprint)
+                if not resumed and begin_from(model, run_dir, state, prepared.index, options):
+                    resume(model, run_dir, state, prepared.fingerprint)
                 file.begin(**facts)
                 _run(model, prepared, run_dir, options, plan, state, observer)
             result = _finish(model, run_dir, plan, state, options, prepared.fingerprint, resumed_from)

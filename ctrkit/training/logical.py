@@ -59,7 +59,7 @@ def logical_variables(
         for part, variable in enumerate(parts):
             name = LogicalName(place, part=None if len(parts) == 1 else part)
             named[str(name)] = variable
-            for slot, kept in _slots(optimizer, variable):
+            for slot, kept in slots_of(optimizer, variable):
                 named[str(replace(name, slot=slot))] = kept
     known = {id(variable) for variable in named.values()}
     others = [variable for variable in optimizer.variables() if id(variable) not in known]
@@ -108,7 +108,7 @@ def check_holds(prefix: str, variables: Mapping[str, tf.Variable]) -> None:
             )
 
 
-def _slots(optimizer: Any, variable: tf.Variable) -> Iterator[tuple[str, tf.Variable]]:
+def slots_of(optimizer: Any, variable: tf.Variable) -> Iterator[tuple[str, tf.Variable]]:
     """The slots of one variable, by name; none if it is not trained."""
     for one in _with_inner(optimizer):
         for slot in sorted(one.get_slot_names()):

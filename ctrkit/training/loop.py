@@ -70,7 +70,7 @@ class TrainingLoop(tf.compat.v1.train.SessionRunHook):
             self._evaluator = SessionEvaluator(self._validation, graph.score, self._plan.evaluation_batch_size)
 
     def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
-        restored = int(session.run(self._step_variable))
+        restored = int(session.run(self._step_variable)) - self._state.before
         if restored != self._state.step:
             raise TrainingError(f"The session starts at step {restored:,}, expected {self._state.step:,}. Train again.")
         self._progress = self._start_progress()  # Only now, so that its rate and the time left are of steps.

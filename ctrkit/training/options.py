@@ -43,7 +43,8 @@ class TrainingOptions:
     keep_checkpoints: int = 2  # At least two, so that a damaged one has another behind it; the best is kept apart.
     log_every: int = 100  # Steps between two reports of the loss.
     seed: int = 0  # Of the order of rows, and of what layers draw at each step.
-    warm_start: str | None = None  # Folder of another run, whose best weights to start from.
+    warm_start: str | None = None  # Folder of a run whose best weights to start from; this index may extend its own.
+    warm_start_slots: bool = True  # Take over what the optimizer keeps of each row, and its count of updates, too.
     table_optimizer: str = "adagrad"  # See `ctrkit.optimizers.build_optimizer`.
     table_learning_rate: float = 0.05
     table_options: Mapping[str, Any] = field(default_factory=dict)

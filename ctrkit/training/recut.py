@@ -39,7 +39,7 @@ def recut(checkpoint: Checkpoint, parts: Mapping[int, int], directory: Path | No
     before, now = counts_of(stamp.parts), split_only(parts)
     new = unwritten(directory, checkpoint.step)
     with writing(new), tf.device("cpu"):
-        file = _Writer(new.prefix)
+        file = TensorWriter(new.prefix)
         with progress("cutting tables anew", total=sum(stamp.files.values()), unit="bytes") as shown:
             for name, value in _tensors(tf.train.load_checkpoint(checkpoint.prefix), before, now):
                 file.add(name, value)
@@ -80,7 +80,7 @@ def _rows(shapes: Mapping[str, list[int]]) -> Counter[int]:
     return rows
 
 
-class _Writer:
+class TensorWriter:
     """Writes tensors in several files, so that not all of them have to be in memory, and joins these at the end."""
 
     def __init__(self, prefix: str) -> None:

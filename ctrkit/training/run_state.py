@@ -15,6 +15,7 @@ class RunState:
 
     stopping: EarlyStopping
     step: int = 0  # Updates done.
+    before: int = 0  # Updates of the runs before it, which the optimizer goes on to count; see `begin_from`.
     rows: int = 0  # Rows they read.
     loss_sum: float = 0.0  # Since the last report.
     loss_steps: int = 0
@@ -57,12 +58,14 @@ class RunState:
 
     def to_dict(self) -> dict[str, Any]:
         """The state as plain values."""
-        return {**{name: getattr(self, name) for name in _PLAIN}, "stopping": self.stopping.to_dict()}
+        kept = {name: getattr(self, name) for name in _PLAIN}
+        return {**kept, "before": self.before, "stopping": self.stopping.to_dict()}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Take over the state of `to_dict`."""
         for name in _PLAIN:
             setattr(self, name, kept[name])
+        self.before = kept.get("before", 0)
         self.stopping.restore(kept["stopping"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.atomic import write_json
-from ctrkit.errors import CtrkitError, TrainingError
+from ctrkit.errors import ConfigError, CtrkitError, TrainingError
 from ctrkit.progress import progress
 from ctrkit.training.checkpoint import CHECKPOINTS, checkpoints
 from ctrkit.training.cluster.agreement import told
@@ -42,7 +42,8 @@ from ctrkit.training.resume import check_same_run, facts_of, resume
 from ctrkit.training.run_file import FINISHED, RunFile, locked
 from ctrkit.training.run_state import RunState
 from ctrkit.training.saving import CheckpointWriter
-from ctrkit.training.weights import described, load_weights
+from ctrkit.training.warm_start import begin_from
+from ctrkit.training.weights import described
 
 PLACEMENT = "placement.json"  # In the folder `cluster` of a run.
 FRUITLESS = 5  # Losses of other tasks in a row, without a checkpoint between them, until the chief gives up.
@@ -75,8 +76,11 @@ class Chief:
             if resumed_from is not None and (state.step >= self._plan.steps or self._hearing.says_over()):
                 self._tell_the_end()
             else:
-                if resumed_from is None and job.options.warm_start is not None:
-                    load_weights(job.model, job.options.warm_start, fingerprint=job.fingerprint)
+                # The session's count of steps is the run's here: an optimizer that is taken over begins to count anew.
+                if resumed_from is None and begin_from(
+                    job.model, job.run_dir, state, job.prepared.index, job.options, keep_count=False
+                ):
+                    self._restore()
                 info = told(job, self._share, self._placement)
                 file.begin(**facts, cluster=info)
                 self._lead(info)
@@ -246,7 +250,14 @@ class Chief:
         """Bring the state to the newest whole checkpoint; False for a new run."""
         for name, value in vars(RunState(self._job.stopping())).items():
             setattr(self._state, name, value)
-        return resume(self._job.model, self._job.run_dir, self._state, self._job.fingerprint, self._placement.parts)
+        job, state = self._job, self._state
+        found = resume(job.model, job.run_dir, state, job.fingerprint, self._placement.parts)
+        if state.before:
+            raise ConfigError(
+                f"Run {job.run_dir} began on one machine with another run's optimizer and goes on with its count of "
+                "updates, which a cluster cannot. Go on with `ctrkit train`, or train a new run (run=new)."
+            )
+        return found
 
     def _saved(self) -> int:
         """The step of the newest checkpoint."""
