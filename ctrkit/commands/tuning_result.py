@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def conclude(config: DictConfig, options: TuningOptions, space: Space, folder: P
         raise TrainingError(f"None of {len(trials)} trials has a score. {reasons}")
     if options.keep == "best":
         drop_weights(files, objective)
-    compared = [trial for trial in scored if trial.share >= 1] or scored
+    compared = alike(scored)
     found = importance([{**trial.values, **trial.hp} for trial in compared], [trial.score for trial in compared], space)
     figures = {
         "parallel_coordinates": parallel_figure(scored, space, objective),
@@ -99,6 +100,13 @@ def conclude(config: DictConfig, options: TuningOptions, space: Space, folder: P
     say(f"  {_verdict(winner, trials, objective)}")
     say(f"  table and figures in {folder}")
     _write_winner(config, winner, folder, tracker, _verdict(winner, trials, objective))
+
+
+def alike(trials: list[Trial]) -> list[Trial]:
+    """Those that were trained on the same share of the rows: the most of them, and of as many the longer ones."""
+    counts = Counter(trial.share for trial in trials)
+    share = max(counts, key=lambda one: (counts[one], one))
+    return [trial for trial in trials if trial.share == share]
 
 
 def _write_winner(config: DictConfig, winner: Trial, folder: Path, tracker: Run, verdict: str) -> None:

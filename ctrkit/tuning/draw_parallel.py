@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ctrkit.analysis.canvas import FAINT, GREY, INK, ORANGE, SMALL_SIZE, new_figure, title
 from ctrkit.errors import CtrkitError
 from ctrkit.tuning.dimension import Choice
-from ctrkit.tuning.importance import column_of
+from ctrkit.tuning.importance import UNSET, Axis
 from ctrkit.tuning.objective import HIGHER, Objective
 from ctrkit.tuning.space import Space
 from ctrkit.tuning.trial_file import PRUNED, Trial
@@ -39,7 +39,7 @@ def parallel_figure(trials: Sequence[Trial], space: Space, objective: Objective)
     keys = list(dict.fromkeys(key for row in rows for key in row))
     figure = new_figure(width=max(6.4, 1.9 * (len(keys) + 1)), height=5.0)
     axes = figure.subplots()
-    columns = [column_of(key, [row.get(key) for row in rows], space) for key in keys]
+    key_axes = [Axis(key, [row.get(key, UNSET) for row in rows], space) for key in keys]
     scores = np.array([trial.score for trial in shown])
     low, high = float(scores.min()), float(scores.max())
     height = (scores - low) / (high - low) if high > low else np.full(len(scores), 0.5)
@@ -50,15 +50,15 @@ def parallel_figure(trials: Sequence[Trial], space: Space, objective: Objective)
         best = number == 0
         axes.plot(
             places,
-            [*(column[number] for column in columns), height[number]],
+            [*(one.heights[number] for one in key_axes), height[number]],
             color=ORANGE if best else shades[number],
             linewidth=2.6 if best else 1.3,
             linestyle=":" if shown[number].status == PRUNED else "-",
             alpha=1.0 if best else 0.8,
             label=shown[number].id,
         )
-    for place, key in zip(places, keys, strict=False):
-        _axis(axes, float(place), _labels(key, [row.get(key) for row in rows], space))
+    for place, one in zip(places, key_axes, strict=False):
+        _axis(axes, float(place), _labels(one))
     _axis(axes, float(places[-1]), [(share, f"{low + share * (high - low):.4f}") for share in np.linspace(0, 1, 5)])
     axes.set_xticks(places, [*(key.replace(".", ".\n", 1) for key in keys), objective.name], fontsize=SMALL_SIZE)
     axes.set_xlim(-0.15, len(keys) + 0.55)
@@ -85,13 +85,11 @@ def _axis(axes: Axes, place: float, labels: Sequence[tuple[float, str]]) -> None
         )
 
 
-def _labels(key: str, values: Sequence[Any], space: Space) -> list[tuple[float, str]]:
+def _labels(one: Axis) -> list[tuple[float, str]]:
     """Heights and what stands there: every value of a choice, five of a range."""
-    dimension = space.dimensions.get(key)
+    dimension = one.dimension
     if dimension is None:
-        column = column_of(key, values, space)
-        found = {float(at): _short(value) for at, value in zip(column, values, strict=True)}
-        return sorted(found.items())[:MOST_LABELS]
+        return [(height, _short(value)) for height, value in one.places[:MOST_LABELS]]
     if isinstance(dimension, Choice):
         return [(dimension.position(value), _short(value)) for value in dimension.values[:MOST_LABELS]]
     if dimension.log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
 
+from ctrkit.tuning.dimension import Dimension
 from ctrkit.tuning.space import Space
 
+UNSET = "(unset)"  # Of a trial that has no value for a key.
 LEAST_TRIALS = 8  # With fewer a forest foretells nothing.
 FOLDS, TREES, SHUFFLES = 5, 60, 10
 
@@ -66,17 +69,36 @@ def positions(rows: Sequence[Mapping[str, Any]], space: Space) -> tuple[np.ndarr
     """Where each trial lies along each key that varies, `float64 [trials, keys]` in `[0, 1]`, and the keys."""
     columns, keys = [], []
     for key in dict.fromkeys(key for row in rows for key in row):
-        column = column_of(key, [row.get(key) for row in rows], space)
+        column = Axis(key, [row.get(key, UNSET) for row in rows], space).heights
         if np.ptp(column) > 0:
             columns.append(column)
             keys.append(key)
     return (np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0))), keys
 
 
-def column_of(key: str, values: Sequence[Any], space: Space) -> np.ndarray:
-    """Positions of the values of one key in `[0, 1]`; of a key that a model function asked for, by order."""
-    dimension = space.dimensions.get(key)
-    if dimension is not None and all(value is not None for value in values):
-        return np.array([dimension.position(value) for value in values], dtype=np.float64)
-    known = sorted({*values}, key=lambda value: (value is None, isinstance(value, str), value if value else 0))
-    return np.array([known.index(value) for value in values], dtype=np.float64) / max(len(known) - 1, 1)
+class Axis:
+    """One key of a search: where each of some trials' values lies on it, and which values have a place there.
+
+    A key of the space has the dimension's order and range; any other, such as one that a model function asked for, that
+    of its values. A trial that has no value for the key lies above all others.
+    """
+
+    def __init__(self, key: str, values: Sequence[Any], space: Space) -> None:
+        dimension = space.dimensions.get(key)
+        if dimension is not None and not any(value is UNSET for value in values):
+            self.heights = np.array([dimension.position(value) for value in values], dtype=np.float64)
+            self.dimension: Dimension | None = dimension
+            self.places: list[tuple[float, Any]] = []
+            return
+        distinct = {json.dumps(value) if value is not UNSET else UNSET: value for value in values}
+        known = sorted(distinct, key=lambda word: _order(distinct[word]))
+        self.dimension = None
+        self.places = [(at / max(len(known) - 1, 1), distinct[word]) for at, word in enumerate(known)]
+        place = {word: height for word, (height, _) in zip(known, self.places, strict=True)}
+        self.heights = np.array([place[json.dumps(value) if value is not UNSET else UNSET] for value in values])
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    if isinstance(value, (int, float)):
+        return (0, value)
+    return (2, "") if value is UNSET else (1, json.dumps(value))

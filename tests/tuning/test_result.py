@@ -155,6 +155,19 @@ def test_the_parallel_plot_leads_each_trial_through_its_values_to_its_score() ->
     assert "Best auc: 0.8000 (trial 0000)" in axes.get_title(loc="left")
 
 
+def test_null_is_a_value_with_a_place_of_its_own() -> None:
+    space = Space.parse({"training.learning_rate_decay": [None, "linear"], "model.dim": [4, 8]})
+    trials = [
+        trial(0, 0.8, values={"training.learning_rate_decay": None, "model.dim": 8}),
+        trial(1, 0.7, values={"training.learning_rate_decay": "linear", "model.dim": 4}),
+    ]
+    axes = parallel_figure(trials, space, AUC).axes[0]
+    assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == {"0000": [0, 1, 1], "0001": [1, 0, 0]}
+    marks = {(round(text.get_position()[0]), text.get_text()): text.get_position()[1] for text in axes.texts}
+    assert marks[0, "null"] == 0
+    assert marks[0, "linear"] == 1
+
+
 def test_values_that_a_model_function_asked_for_have_axes_too() -> None:
     trials = [trial(0, 0.8, hp={"units": 64}), trial(1, 0.7, hp={"units": 16}), trial(2, 0.6, hp={"units": 32})]
     axes = parallel_figure(trials, SPACE, AUC).axes[0]
