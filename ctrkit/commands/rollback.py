@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from ctrkit.atomic import write_json
 from ctrkit.commands.card import update_card
 from ctrkit.commands.console import say
+from ctrkit.commands.promotion_record import PROMOTION_FILE
 from ctrkit.commands.promotion_scores import RUN_DIR
 from ctrkit.commands.registered import open_registry
 from ctrkit.commands.tracked import tracked_run
@@ -19,8 +20,6 @@ from ctrkit.errors import RegistryError
 if TYPE_CHECKING:
     from ctrkit.tracking.aliases import Move
     from ctrkit.tracking.registry import Registry
-
-PROMOTION_FILE = "promotion.json"
 
 
 def run(config: DictConfig) -> None:

@@ -41,6 +41,8 @@ class PromotionOptions:
                 f"`promotion.to` is {self.to!r}, expected an alias such as champion or challenger; "
                 f"{', '.join(map(repr, RESERVED))} and v1, v2, … are not anybody's to set."
             )
+        if not self.gates:
+            raise ConfigError("`promotion.gates` is empty: a model that nothing was asked of is not promoted.")
         for gate in self.gates:
             if gate not in GATES:
                 raise ConfigError(f"`promotion.gates` names {gate!r}, which is none.{did_you_mean(gate, GATES)}")

@@ -5,64 +5,19 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ctrkit.checksum import directory_checksum
 from ctrkit.errors import RegistryError, did_you_mean
 from ctrkit.tracking.location import Location
-from ctrkit.tracking.model_log import DIGEST, INDEX_IN_MODEL, SAVED_MODEL_AT
+from ctrkit.tracking.model_log import DIGEST, INDEX_IN_MODEL
 from ctrkit.tracking.parameters import TAG_LENGTH, shorten
 from ctrkit.tracking.reference import ModelReference
+from ctrkit.tracking.registered import MODEL_ID, PROMOTE, READY, RegisteredModel, RegisteredVersion
 from ctrkit.tracking.store import Store, Unreachable
 
-MODEL_ID = "ctrkit.model_id"  # Tag of a version: the logged model that it was made of.
-READY = "READY"
 SHOWN = 200  # Names of models that are read for a hint.
-PROMOTE = "Register one: ctrkit promote --to champion"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisteredModel:
-    """A registered model as it was a moment ago."""
-
-    name: str
-    aliases: Mapping[str, int]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisteredVersion:
-    """One version of a registered model."""
-
-    name: str
-    version: int
-    status: str
-    run_id: str | None
-    tags: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return f"{self.name} version {self.version}"
-
-    @property
-    def digest(self) -> str:
-        """`directory_checksum` of its SavedModel. Raises `RegistryError` for a version that ctrkit did not make."""
-        return self._tag(DIGEST)
-
-    @property
-    def place(self) -> str:
-        """Where its SavedModel lies among its files."""
-        return self._tag(SAVED_MODEL_AT)
-
-    def _tag(self, name: str) -> str:
-        found = self.tags.get(name)
-        if found is None:
-            raise RegistryError(
-                f"Model {self} has no tag {name!r}: it was not registered by `ctrkit promote`, so nobody can say "
-                "whether its files are whole. Promote a run of ctrkit's."
-            )
-        return found
 
 
 class Registry:
@@ -100,7 +55,7 @@ class Registry:
                 f"Model {name} has no version {version} in {self.shown}: it was deleted, or never made. Versions with "
                 f"an alias: {_aliases(self.model(name).aliases)}."
             )
-        return _version(found)
+        return RegisteredVersion.of(found)
 
     def resolve(self, reference: ModelReference) -> RegisteredVersion:
         """The version that is meant. Raises `RegistryError` for an unknown model, alias or version."""
@@ -143,7 +98,7 @@ class Registry:
             model = client.get_logged_model(model_id)
             for known in client.search_model_versions(f"run_id='{model.source_run_id}'"):
                 if known.name == name and known.tags.get(MODEL_ID) == model_id:
-                    return _version(known)
+                    return RegisteredVersion.of(known)
             made = client.create_model_version(
                 name,
                 source=model.artifact_location,  # `models:/ID` would be looked up in the process's global store.
@@ -151,7 +106,7 @@ class Registry:
                 model_id=model_id,
                 tags=_texts({**tags, MODEL_ID: model_id, **_of_ctrkit(model.tags)}),
             )
-        return _version(made)
+        return RegisteredVersion.of(made)
 
     def tag_version(self, version: RegisteredVersion, tags: Mapping[str, Any]) -> None:
         """Set tags of a version."""
@@ -299,16 +254,6 @@ def _is_connection(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _version(found: Any) -> RegisteredVersion:
-    return RegisteredVersion(
-        name=found.name,
-        version=int(found.version),
-        status=str(found.status),
-        run_id=found.run_id,
-        tags=dict(found.tags),
-    )
 
 
 def _texts(tags: Mapping[str, Any]) -> dict[str, str]:

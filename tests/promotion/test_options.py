@@ -23,6 +23,7 @@ def test_the_configuration_says_what_the_options_default_to() -> None:
         ({"to": "previous"}, r"'previous', 'latest' and v1"),
         ({"to": "v3"}, r"`promotion.to` is 'v3'"),
         ({"gates": ["parity", "latancy"]}, r"'latancy', which is none\. Did you mean 'latency'\?"),
+        ({"gates": []}, r"`promotion.gates` is empty"),
         ({"pcoc": [1.1, 0.9]}, r"`promotion.pcoc` is \[1.1, 0.9\], expected two bounds"),
         ({"confidence": 95}, r"`promotion.confidence` is 95"),
         ({"auc_margin": -0.1}, r"`promotion.auc_margin` is -0.1, expected null or a loss from 0"),
