@@ -14,6 +14,7 @@ PICTURES = {  # How many each shows.
     "own_model": 4,
     "parameter_servers": 3,
     "rank_from_a_client": 2,
+    "tune_and_promote": 3,
 }
 
 
@@ -21,6 +22,7 @@ PICTURES = {  # How many each shows.
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CTRKIT_NOTEBOOK_ROWS", "40000")
+    monkeypatch.setenv("CTRKIT_NOTEBOOK_TRIALS", "3")
     monkeypatch.setenv("CTRKIT_NOTEBOOK_DIR", str(tmp_path / "artifacts"))
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), (
