@@ -105,6 +105,11 @@ class Facts:
         return found is not None and bool(np.all(np.isnan(found) | (found == np.floor(found))))
 
     @property
+    def is_weight(self) -> bool:
+        """A number that is not negative, in every row."""
+        return self.numbers is not None and not self.missing and bool(np.all(self.numbers >= 0))
+
+    @property
     def rising(self) -> bool:
         """In the log's order no number, or text, is lower than the one before."""
         if self.numbers is not None:

@@ -65,7 +65,7 @@ def sketch_schema(
     labels = labels_of(found.label, _of(columns, found.label.column, "label"))
     moment = _time(columns, found, time)
     people = _of(columns, group, "group") if group is not None else find_group(columns)
-    weight = next((one for one in columns if one.name.lower() in WEIGHT and one.numbers is not None), None)
+    weight = next((one for one in columns if one.name.lower() in WEIGHT and one.is_weight), None)
     taken = {found.label.column, moment.column if moment else None, weight.name if weight else None}
     rest = [one for one in columns if one.name not in taken]
     owners = find_owners(rest, people.name if people else None)
@@ -79,16 +79,8 @@ def sketch_schema(
     roles = [
         Line(key="format", value=_format(layout, missing), why=layout.why),
         Line(key="label", value=str(found.label), why=found.why),
+        *_role_lines(people, weight, moment, sample.rows),
     ]
-    if people is not None:
-        why = (
-            f"who sees it, for grouped AUC: about {people.estimated:,}, {sample.rows / people.estimated:.0f} rows each"
-        )
-        roles.append(Line(key="group", value=people.name, why=why))
-    if weight is not None:
-        roles.append(Line(key="weight", value=weight.name, why="of a row in the loss and the metrics, by its name"))
-    if moment is not None:
-        roles.append(Line(key="time", value=moment.column, why=moment.why))
     text = schema_text(_title(files, sample), roles, features, out)
     return Sketch(
         schema=Schema.from_dict(yaml.safe_load(text)),
@@ -97,6 +89,19 @@ def sketch_schema(
         click_rate=float(labels.mean()),
         left_out={line.key: line.why for line in out},
     )
+
+
+def _role_lines(people: Facts | None, weight: Facts | None, moment: Moment | None, rows: int) -> list[Line]:
+    """`group`, `weight` and `time`, where the log has them."""
+    lines: list[Line] = []
+    if people is not None:
+        each = f"about {people.estimated:,}, {rows / people.estimated:.0f} rows each"
+        lines.append(Line(key="group", value=people.name, why=f"who sees it, for grouped AUC: {each}"))
+    if weight is not None:
+        lines.append(Line(key="weight", value=weight.name, why="of a row in the loss and the metrics, by its name"))
+    if moment is not None:
+        lines.append(Line(key="time", value=moment.column, why=moment.why))
+    return lines
 
 
 def _facts(sample: Sample, name: str, missing: tuple[str, ...]) -> Facts:

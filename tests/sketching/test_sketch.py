@@ -143,6 +143,13 @@ def test_names_that_no_feature_may_have_point_at_their_column(tmp_path: Path) ->
     assert found.column == "Price (EUR)"
 
 
+def test_a_weight_is_known_by_its_name_and_has_to_be_one(tmp_path: Path) -> None:
+    for low, wanted in ((0.5, "sample_weight"), (-0.5, None)):
+        weights = pl.Series("sample_weight", np.linspace(low, 2, ROWS).round(1))
+        clicks().with_columns(weights).write_csv(tmp_path / "log.csv")
+        assert sketch_schema(tmp_path / "log.csv").schema.weight == wanted
+
+
 def test_lists_and_records_of_parquet(tmp_path: Path) -> None:
     frame = clicks().with_columns(
         pl.col("seen_ads").str.split("|"),
