@@ -22,8 +22,9 @@ def tiles(card: Mapping[str, Any]) -> Markup:
         for name in ("auc", "grouped_auc", "log_loss", "pcoc"):
             value = evaluation["metrics"].get(name)
             if value is not None:
-                label = metric_name(name).split(" (")[0]
-                shown.append((f"{label}, {evaluation['part']}", figure(value), between(intervals.get(name))))
+                shown.append(
+                    (f"{metric_name(name)}, {evaluation['part']}", figure(value), between(intervals.get(name)))
+                )
     else:
         for name in ("auc", "log_loss"):
             value = (card.get("training") or {}).get("metrics", {}).get(name)
@@ -76,6 +77,9 @@ def metrics_section(card: Mapping[str, Any]) -> Markup:
             element("h3", f"Part {part}, {count(evaluation['metrics'].get('rows'))} rows"),
             table(head, rows, css="numbers"),
         ]
+    if content:
+        note = "PCOC is predicted over observed clicks: 1 is calibrated, above 1 promises too many."
+        content.append(element("p", note, css="note"))
     if seeds.get("runs"):
         content.append(element("p", f"Seeds {', '.join(map(str, seeds['seeds']))} of the same configuration and rows."))
     return section("Metrics", *content, name="metrics")

@@ -9,7 +9,7 @@ NAMES = {
     "auc": "AUC",
     "grouped_auc": "Grouped AUC",
     "log_loss": "Log loss",
-    "pcoc": "PCOC (predicted over observed clicks)",
+    "pcoc": "PCOC",
     "label_rate": "Click rate",
     "mean_score": "Mean score",
     "rows": "Rows",

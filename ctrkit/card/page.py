@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 from ctrkit.card.facts import (
@@ -15,11 +14,10 @@ from ctrkit.card.facts import (
     training_section,
 )
 from ctrkit.card.figures import metrics_section, plots_section, slices_section, tiles
-from ctrkit.card.markup import Markup, element, joined
+from ctrkit.card.markup import element, joined
+from ctrkit.card.sheet import sheet
 
 HINT = "No question was asked: set `question: …` in the experiment's file, so that a reader knows what to look for."
-# Nothing may be fetched or run, whatever text of a log found its way into the page.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def card_page(card: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
@@ -53,15 +51,4 @@ def card_page(card: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
             element("footer", f"Run card of ctrkit {card.get('version', '')}, written {card.get('written', '')}"),
         ]
     )
-    style = Markup(files("ctrkit.card").joinpath("style.css").read_text(encoding="utf-8"))
-    metas = Markup(
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    )
-    page = element(
-        "html",
-        element("head", metas, element("title", title), element("style", style)),
-        element("body", element("main", body)),
-        lang="en",
-    )
-    return f"<!doctype html>\n{page.html}\n"
+    return sheet(title, body)
