@@ -22,9 +22,8 @@ def tiles(card: Mapping[str, Any]) -> Markup:
         for name in ("auc", "grouped_auc", "log_loss", "pcoc"):
             value = evaluation["metrics"].get(name)
             if value is not None:
-                shown.append(
-                    (f"{metric_name(name)}, {evaluation['part']}", figure(value), between(intervals.get(name)))
-                )
+                label = f"{metric_name(name)}, {evaluation['part']}"
+                shown.append((label, figure(value), between(intervals.get(name))))
     else:
         for name in ("auc", "log_loss"):
             value = (card.get("training") or {}).get("metrics", {}).get(name)
