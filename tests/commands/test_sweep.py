@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from ctrkit.commands.configuration import load_config
 from ctrkit.commands.main import main
 from ctrkit.commands.sweep import _at_once, _compose, _need_apart, _table
 from ctrkit.errors import ConfigError
-from tests.end_to_end.conftest import Project
+from tests.end_to_end.conftest import CTRKIT
+
+SECONDS = 1_000  # Bounds a sweep that hangs.
 
 
 def test_a_slip_is_told_before_any_job_begins(
@@ -59,9 +62,11 @@ def test_the_table_names_the_best_and_the_failed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 100)
 def test_two_trainings_side_by_side_and_a_third_that_fails(tmp_path: Path) -> None:
     small = ["experiment=quickstart", "data.build.rows=4000", "model.hidden=[8]", "tracking=none"]
-    done = Project(tmp_path).bare("train", "--multirun", *small, "training.max_steps=4,0,6", "sweep.jobs=2")
+    words = ["train", "--multirun", *small, "training.max_steps=4,0,6", "sweep.jobs=2"]
+    done = subprocess.run([*CTRKIT, *words], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1
     folder = next((tmp_path / "artifacts" / "sweeps").iterdir())
     outcomes = json.loads((folder / "summary.json").read_text())
