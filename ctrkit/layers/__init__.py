@@ -1,5 +1,6 @@
 """Keras layers from packed ids to a click probability; those that take two sides broadcast a batch of one user."""
 
+from ctrkit.layers.bucket_positions import BucketPositions
 from ctrkit.layers.click_probability import ClickProbability
 from ctrkit.layers.columns import Columns
 from ctrkit.layers.cross_network import CrossNetwork
@@ -8,26 +9,38 @@ from ctrkit.layers.fm_interaction import FMInteraction
 from ctrkit.layers.inputs import Inputs
 from ctrkit.layers.known_rows import KnownRows
 from ctrkit.layers.layout import Place, TableLayout
+from ctrkit.layers.member_dense import MemberDense
+from ctrkit.layers.member_mean import MemberMean
+from ctrkit.layers.rarity import CountedIndex, rarities
+from ctrkit.layers.ridge import Ridge
 from ctrkit.layers.shard import cut, logical_weights, shard, splittable
 from ctrkit.layers.sided_dense import SidedDense
 from ctrkit.layers.sided_sum import SidedSum
+from ctrkit.layers.split_members import SplitMembers
 from ctrkit.layers.split_sides import SplitSides
 
 __all__ = [
+    "BucketPositions",
     "ClickProbability",
     "Columns",
+    "CountedIndex",
     "CrossNetwork",
     "FMInteraction",
     "FieldEmbeddings",
     "Inputs",
     "KnownRows",
+    "MemberDense",
+    "MemberMean",
     "Place",
+    "Ridge",
     "SidedDense",
     "SidedSum",
+    "SplitMembers",
     "SplitSides",
     "TableLayout",
     "cut",
     "logical_weights",
+    "rarities",
     "shard",
     "splittable",
 ]

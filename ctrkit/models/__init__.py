@@ -6,6 +6,7 @@ from ctrkit.models.deepfm import deepfm
 from ctrkit.models.logistic_regression import logistic_regression
 from ctrkit.models.rank import rank_model
 from ctrkit.models.wide_deep import wide_deep
+from ctrkit.models.wide_deep_ensemble import wide_deep_ensemble
 
 __all__ = [
     "ZOO",
@@ -17,4 +18,5 @@ __all__ = [
     "rank_model",
     "takes_hp",
     "wide_deep",
+    "wide_deep_ensemble",
 ]

@@ -17,9 +17,10 @@ from ctrkit.models.dcn_v2 import dcn_v2
 from ctrkit.models.deepfm import deepfm
 from ctrkit.models.logistic_regression import logistic_regression
 from ctrkit.models.wide_deep import wide_deep
+from ctrkit.models.wide_deep_ensemble import wide_deep_ensemble
 
 ZOO: dict[str, Callable[..., tf.keras.Model]] = {
-    function.__name__: function for function in (logistic_regression, wide_deep, deepfm, dcn_v2)
+    function.__name__: function for function in (logistic_regression, wide_deep, deepfm, dcn_v2, wide_deep_ensemble)
 }
 
 

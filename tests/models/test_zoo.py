@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "wide_deep": {"dim": 3, "hidden": (6, 4)},
     "deepfm": {"dim": 3, "hidden": (6, 4)},
     "dcn_v2": {"dim": 3, "hidden": (6,), "depth": 2},
+    "wide_deep_ensemble": {"members": 3, "dim": 2, "hidden": (6, 4), "ridge": 0.1},
 }
 
 
