@@ -66,7 +66,7 @@ def parallel_figure(trials: Sequence[Trial], space: Space, objective: Objective)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0, colors=INK)
-    detail = f"{len(shown)} trials, darker is better; dotted: given up early"
+    detail = f"{len(shown)} trials; orange: the best; darker is better; dotted: given up early"
     title(axes, f"Best {objective.name}: {shown[0].score:.4f} (trial {shown[0].id})", detail)
     return figure
 

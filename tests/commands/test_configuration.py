@@ -90,6 +90,7 @@ def test_a_folder_conf_of_the_user_adds_choices(tmp_path: Path) -> None:
     ("group", "name"),
     [
         ("training", "local"),
+        ("tuning", "bayesian"),
         ("export", "default"),
         ("cluster", "local"),
         ("manifest", "kubeflow"),
