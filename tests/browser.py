@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.missing import missing
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
     """Start a browser that ends with the block; skips the test where Debian's packages are missing."""
     driver = shutil.which("chromedriver")
     if driver is None:
-        pytest.skip("no chromedriver: apt-get install -y chromium chromium-driver")
+        missing("no chromedriver: apt-get install -y chromium chromium-driver")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

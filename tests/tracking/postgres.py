@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -12,8 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.missing import missing
 from tests.tracking.mlflow_server import free_port
 
 PROGRAMS = Path("/usr/lib/postgresql")  # Where Debian puts them, a folder a version.
@@ -29,8 +29,9 @@ def postgres(folder: Path) -> Iterator[str]:
     """
     versions = sorted(PROGRAMS.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not versions:
-        pytest.skip("no PostgreSQL: apt-get install -y postgresql")
-    pytest.importorskip("psycopg", reason="no psycopg: pip install 'ctrkit[postgres]'")
+        missing("no PostgreSQL: apt-get install -y postgresql")
+    if importlib.util.find_spec("psycopg") is None:
+        missing("no psycopg: pip install 'ctrkit[postgres]'")
     programs = versions[-1].parent
     data, port = folder / "data", free_port()
     owner = _owner(folder)
