@@ -51,8 +51,9 @@ def evaluate_run(config: DictConfig, run_dir: Path) -> dict[str, float]:
             "calibration": calibration_figure(found.labels, found.scores, found.weights),
         }
         for name, figure in figures.items():
-            save_figure(figure, run_dir / f"{part}_{name}.png")
-            tracker.log_figure(f"{part}_{name}", figure)
+            picture = run_dir / f"{part}_{name}.png"
+            save_figure(figure, picture)
+            tracker.log_file(picture, "figures")
         tracker.log_metrics({f"{part}_{name}": value for name, value in found.metrics.items()})
         _scored_part(part, found, prepared, records).save(run_dir)
         write_json(run_dir / f"evaluation_{part}.json", finite(judged))

@@ -109,9 +109,9 @@ def log_result(tracker: Run, run_dir: Path, result: TrainingResult) -> None:
     write_json(run_dir / "history.json", finite(result.history))
     if not result.history:  # A run of a few steps, without a validation part.
         return
-    figure = learning_curve_figure(result.history)
-    save_figure(figure, run_dir / "learning_curve.png")
-    tracker.log_figure("learning_curve", figure)
+    picture = run_dir / "learning_curve.png"
+    save_figure(learning_curve_figure(result.history), picture)
+    tracker.log_file(picture, "figures")
 
 
 def build(config: DictConfig, prepared: Prepared) -> Any:
