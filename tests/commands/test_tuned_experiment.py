@@ -21,15 +21,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "values", "hp"),
     [
-        (["experiment=movielens"], {"model.dim": 16, "training.table_learning_rate": 0.03}, {}),
-        (["experiment=criteo", "model=dcn_v2", "seed=3"], {"model.hidden": [64], "model.depth": 3}, {}),
+        (
+            ["experiment=criteo", "model=dcn_v2", "seed=3"],
+            {"model.hidden": [64], "model.depth": 3, "training.early_stopping": None},
+            {},
+        ),
         (["name=mine", "data.build.rows=500"], {"training.learning_rate_decay": "linear", "model.l2": 0.001}, {}),
         (
             ["name=mine", "model=custom", "model._target_=ctrkit.models.wide_deep", "+model.dim=4"],
             {"training.table_options.initial_accumulator_value": 0.01},
             {"units": 64, "kind": "deep"},
         ),
-        (["experiment=frappe"], {"training.epochs": 2, "training.early_stopping": None}, {}),
     ],
 )
 def test_the_file_composes_to_the_winners_configuration(

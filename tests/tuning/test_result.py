@@ -11,6 +11,7 @@ import pytest
 
 from ctrkit.errors import CtrkitError
 from ctrkit.tuning import (
+    Importance,
     Objective,
     Space,
     Trial,
@@ -93,9 +94,13 @@ def test_the_table_shows_every_trial_with_its_values() -> None:
     assert trial_table(trials, AUC, most=1).splitlines()[-1] == "  … and 2 more"
 
 
-def test_the_key_that_decides_is_the_most_important() -> None:
+@pytest.fixture(scope="module")
+def found() -> Importance:
     trials = random_trials(40)
-    found = importance([one.values for one in trials], [one.score for one in trials], SPACE)
+    return importance([one.values for one in trials], [one.score for one in trials], SPACE)
+
+
+def test_the_key_that_decides_is_the_most_important(found: Importance) -> None:
     assert found.keys[0] == "training.table_learning_rate"
     shares = dict(zip(found.keys, found.values, strict=True))
     assert shares["training.table_learning_rate"] > 5 * abs(shares["model.dim"])
@@ -118,9 +123,7 @@ def test_too_few_trials_say_so() -> None:
     assert "Too few trials" in importance_figure(None, objective="auc").axes[0].get_title(loc="left")
 
 
-def test_the_importance_plot_has_a_bar_for_each_key_of_its_length() -> None:
-    trials = random_trials(40)
-    found = importance([one.values for one in trials], [one.score for one in trials], SPACE)
+def test_the_importance_plot_has_a_bar_for_each_key_of_its_length(found: Importance) -> None:
     axes = importance_figure(found, objective="auc").axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(found.keys)
     assert [bar.get_width() for bar in axes.patches] == [max(value, 0) for value in found.values]
