@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def prepare_log(config: DictConfig) -> Prepared:
     """Make the index and the records of the configured log, unless they are up to date."""
     from ctrkit.records import Prepared, prepare
 
-    schema = Schema.from_dict(plain(config.schema))
+    schema = schema_of(config)
     try:
         sources = log_files(config)
     except ArtifactError:
@@ -49,6 +50,12 @@ def prepare_log(config: DictConfig) -> Prepared:
         extend=config.data.get("extend"),
         force=bool(config.force),
     )
+
+
+def schema_of(config: DictConfig) -> Schema:
+    """The configured schema; its log is of the format that `data.format` names, where it names one."""
+    schema, kind = Schema.from_dict(plain(config.schema)), config.data.get("format")
+    return schema if kind is None else dataclasses.replace(schema, format=schema.format.of_kind(str(kind)))
 
 
 def log_files(config: DictConfig) -> list[Path]:

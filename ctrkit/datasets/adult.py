@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from ctrkit.datasets.sources import built_log, find_source, undecodable
+from ctrkit.datasets.catalogue import ADULT
+from ctrkit.datasets.sources import built_log, find_file, undecodable
 
-DOWNLOAD = "https://archive.ics.uci.edu/dataset/2/adult"
 FILE_NAME = "log.parquet"
 NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week")
 COLUMNS = (
@@ -39,8 +39,7 @@ def build(*, source: str | os.PathLike[str], out: str | os.PathLike[str]) -> Pat
 
     Raises `ArtifactError` that says where to download the two files, `LogError` when one cannot be read.
     """
-    train = find_source(source, ["adult.data"], download=DOWNLOAD)
-    test = find_source(source, ["adult.test"], download=DOWNLOAD)
+    train, test = (find_file(ADULT, place, source) for place in range(2))
 
     def write(folder: Path) -> None:
         pl.concat([_read(train, "train"), _read(test, "test")]).write_parquet(folder / FILE_NAME)

@@ -6,11 +6,10 @@ import gzip
 import os
 from pathlib import Path
 
-from ctrkit.datasets.sources import find_source, undecodable
+from ctrkit.datasets.catalogue import CRITEO
+from ctrkit.datasets.sources import find_file, undecodable
 from ctrkit.errors import LogError
 
-DOWNLOAD = "https://ailab.criteo.com/ressources/ (Kaggle Display Advertising Challenge)"
-FILES = ("train.tsv", "train.txt", "day_0")
 COLUMNS = ("label", *(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27)))
 
 
@@ -19,7 +18,7 @@ def build(*, source: str | os.PathLike[str], out: str | os.PathLike[str] | None 
 
     Raises `ArtifactError` that says where to download the log, `LogError` when its first line has not 40 columns.
     """
-    log = find_source(source, FILES, download=DOWNLOAD)
+    log = find_file(CRITEO, 0, source)
     try:
         with gzip.open(log, "rb") if log.suffix == ".gz" else open(log, "rb") as file:
             got = file.readline().count(b"\t") + 1
@@ -28,6 +27,7 @@ def build(*, source: str | os.PathLike[str], out: str | os.PathLike[str] | None 
     if got != len(COLUMNS):
         raise LogError(
             f"{log}: the first line has {got} tab-separated columns, expected {len(COLUMNS)}: label, I1-I13, C1-C26. "
-            f"Download the training log again from {DOWNLOAD}; the challenge's test log has no label."
+            f"Get the training log again from {CRITEO.homepage} ({CRITEO.download}); the "
+            "challenge's test log has no label."
         )
     return log

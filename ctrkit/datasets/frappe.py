@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ctrkit.datasets.sources import built_log, find_source, undecodable
+from ctrkit.datasets.catalogue import FRAPPE
+from ctrkit.datasets.sources import built_log, find_file, undecodable
 from ctrkit.errors import ConfigError
 
-DOWNLOAD = "https://www.baltrunas.info/context-aware (frappe.csv)"
 FILE_NAME = "log.parquet"
 CONTEXT = ("daytime", "weekday", "isweekend", "homework", "weather", "country", "city")
 
@@ -30,7 +30,7 @@ def build(*, source: str | os.PathLike[str], out: str | os.PathLike[str], negati
     """
     if negatives < 1:
         raise ConfigError(f"Frappe: `negatives` is {negatives!r}, expected at least 1: the log holds positives only.")
-    log = find_source(source, ["frappe.csv"], download=DOWNLOAD)
+    log = find_file(FRAPPE, 0, source)
 
     def write(folder: Path) -> None:
         _with_negatives(_read(log), negatives, seed).write_parquet(folder / FILE_NAME)

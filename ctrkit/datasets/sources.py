@@ -9,27 +9,39 @@ from pathlib import Path
 from typing import Any
 
 from ctrkit.atomic import atomic_directory, write_json
+from ctrkit.datasets.catalogue import Entry
 from ctrkit.errors import ArtifactError, LogError
 
 BUILT_FILE = "built.json"
 BUILD_VERSION = 1  # Raise it when a builder's output changes for the same sources and options.
 
 
-def find_source(source: str | os.PathLike[str], names: Sequence[str], *, download: str) -> Path:
-    """The first of `names` (each also with or without `.gz`) that lies in the folder `source`.
+def find_source(
+    source: str | os.PathLike[str], names: Sequence[str], *, download: str, inside: Sequence[str] = ()
+) -> Path:
+    """The first of `names` (each also with or without `.gz`) that lies in the folder `source`, or in one of `inside`.
 
     Raises `ArtifactError` that says where the data can be downloaded.
     """
     folder = Path(source)
     for name in names:
-        for path in (folder / name, folder / f"{name}.gz", folder / name.removesuffix(".gz")):
-            if path.is_file():
-                return path
+        for below in (folder, *(folder / one for one in inside)):
+            for path in (below / name, below / f"{name}.gz", below / name.removesuffix(".gz")):
+                if path.is_file():
+                    return path
     state = "has no" if folder.is_dir() else "is no folder, expected one with"
+    packed = [path.name for path in sorted(folder.glob("*.zip"))] if folder.is_dir() else []
     raise ArtifactError(
-        f"{folder} (from {Path.cwd()}) {state} {' or '.join(names)} (plain or .gz). Download it from {download}, "
-        "unpack it, and name its folder: data.build.source=FOLDER (source=FOLDER in Python)."
+        f"{folder} (from {Path.cwd()}) {state} {' or '.join(names)} (plain or .gz). "
+        + (f"Unpack {' and '.join(packed)} there, or download it" if packed else "Download it")
+        + f" from {download}, unpack it, and name its folder: data.manual_dir=FOLDER (source=FOLDER in Python)."
     )
+
+
+def find_file(entry: Entry, place: int, source: str | os.PathLike[str]) -> Path:
+    """The file of a data set of the catalogue that is listed at `place`. Raises `ArtifactError` as `find_source`."""
+    file = entry.files[place]
+    return find_source(source, file.names, download=f"{entry.homepage} ({entry.download})", inside=entry.folders)
 
 
 def built_log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,16 @@ class SplitShards:
 
     lengths: Sequence[int]  # Examples (TFRecord records) of each file.
     bytes: int
+
+
+def name_of(text: str) -> str:
+    """A name as tensorflow-datasets takes it.
+
+    >>> name_of("My shop, 2024")
+    'my_shop_2024'
+    """
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return name if name[:1].isalpha() else f"log_{name}".rstrip("_")
 
 
 def describe_records(folder: str | os.PathLike[str], described: Described) -> None:

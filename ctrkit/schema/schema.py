@@ -46,6 +46,13 @@ class LogFormat:
         if self.separator is not None and (not isinstance(self.separator, str) or len(self.separator.encode()) != 1):
             raise SchemaError(f"`separator` is {self.separator!r}, expected one ASCII character such as ';'.")
 
+    def of_kind(self, kind: str) -> LogFormat:
+        """The same spellings of missing values and names of columns, in another kind of file."""
+        if kind == self.kind:
+            return self
+        text = kind in TEXT_FORMATS
+        return LogFormat(kind=kind, columns=self.columns if text else None, missing=self.missing)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
