@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctrkit.commands.cluster_verbs import CLUSTER
+from ctrkit.commands.dataset_verbs import DATASETS, RECORDS
 from ctrkit.commands.judging_verbs import JUDGING
 from ctrkit.commands.project_verbs import CONFIG, NEW, SCHEMA
 from ctrkit.commands.promotion_verbs import PROMOTE, ROLLBACK
@@ -28,8 +29,8 @@ VALUED_FLAGS = ("-c", "--cfg", "-i", "--info", "-p", "--package", "-cd", "--conf
 
 # The order and the headings of `ctrkit --help`; a verb that stands nowhere comes last.
 SECTIONS = {
-    "begin": ("quickstart", "new", "schema", "config"),
-    "learn": ("prepare", "train", "cluster", "tune"),
+    "begin": ("quickstart", "new", "schema", "datasets", "config"),
+    "learn": ("prepare", "records", "train", "cluster", "tune"),
     "judge": ("evaluate", "card", "compare", "rerun", "upload"),
     "serve": ("export", "verify", "promote", "rollback", "serve", "rank", "serving-config"),
 }
@@ -39,6 +40,8 @@ _ALL = (
     NEW,
     CONFIG,
     SCHEMA,
+    DATASETS,
+    RECORDS,
     Verb(
         name="quickstart",
         summary="the whole way once, on an ad log made on the spot: about two minutes",
