@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ctrkit.commands.cluster_verbs import CLUSTER
 from ctrkit.commands.dataset_verbs import DATASETS, RECORDS
+from ctrkit.commands.doctor_verbs import DOCTOR
 from ctrkit.commands.judging_verbs import JUDGING
 from ctrkit.commands.project_verbs import CONFIG, NEW, SCHEMA
 from ctrkit.commands.promotion_verbs import PROMOTE, ROLLBACK
@@ -58,6 +59,7 @@ _ALL = (
         groups=("model",),
         defaults=("experiment=quickstart",),
     ),
+    DOCTOR,
     Verb(
         name="prepare",
         summary="raw log -> feature index and records",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -32,6 +32,10 @@ class Block:
     @property
     def added(self) -> int:
         return len(self.like)
+
+
+Blocks: TypeAlias = Mapping[int, Sequence[Block]]
+"""Of each weight that has grown, by its place in `model.weights`."""
 
 
 def grown(before: np.ndarray, blocks: Sequence[Block], first: np.ndarray | None = None) -> np.ndarray:
@@ -80,12 +84,7 @@ def blocks_of(
     """
     if len(trained) != len(model.weights):
         raise _other_model(where, f"{len(trained)} weights there, {len(model.weights)} here")
-    layouts = {
-        id(layer.table): layer.layout
-        for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, FieldEmbeddings) and layer.built
-    }
-    found = {}
+    known, found = tables_of(model, index), {}
     for place, (weight, (shape, dtype)) in enumerate(zip(model.weights, trained, strict=True)):
         wanted = [list(map(int, weight.shape)), weight.dtype.base_dtype.name]
         if wanted == [list(shape), dtype]:
@@ -93,16 +92,23 @@ def blocks_of(
         detail = f"weight {place} ({weight.name}) has {[shape, dtype]} there and {wanted} here"
         if wanted[1] != dtype or not shape or shape[1:] != wanted[0][1:]:
             raise _other_model(where, detail)
-        layout = layouts.get(id(weight))
-        if layout is None:
-            tables = _guess(index, ancestor, shape[0], wanted[0][0])
-        else:
-            offsets = {one.offset: index[one.name].table for one in (*layout.user, *layout.item)}
-            tables = [offsets[offset] for offset in sorted(offsets)]
+        tables = known[place] if place in known else _guess(index, ancestor, shape[0], wanted[0][0])
         blocks = list(_blocks(tables, index, ancestor))
         if sum(block.kept for block in blocks) != shape[0]:
             raise _other_model(where, detail)
         found[place] = blocks
+    return found
+
+
+def tables_of(model: tf.keras.Model, index: FeatureIndex) -> dict[int, list[str]]:
+    """The tables, by feature, whose rows follow one another in each weight of a `FieldEmbeddings`, by its place."""
+    places = {id(weight): place for place, weight in enumerate(model.weights)}
+    found = {}
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, FieldEmbeddings) and layer.built:
+            fields = (*layer.layout.user, *layer.layout.item)
+            offsets = {one.offset: index[one.name].table for one in fields}
+            found[places[id(layer.table)]] = [offsets[offset] for offset in sorted(offsets)]
     return found
 
 
@@ -142,6 +148,3 @@ def _read_through(index: FeatureIndex, table: str, kept: int) -> np.ndarray:
     first = kept - 1 - field.oov
     hashes = hash64_many(vocabulary.value(first + rank) for rank in range(count))
     return (OOV_ROW + hashes % np.uint64(field.oov)).astype(np.int64)
-
-
-Blocks = Mapping[int, Sequence[Block]]

@@ -16,7 +16,7 @@ from ctrkit.indexing import FeatureIndex
 from ctrkit.progress import progress
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint, Stamp, newest_whole, unwritten
 from ctrkit.training.estimator import optimizer_of
-from ctrkit.training.grown_rows import Blocks, ancestor_of, blocks_of, grown
+from ctrkit.training.grown_rows import Blocks, ancestor_of, blocks_of, grown, tables_of
 from ctrkit.training.logical import GLOBAL_STEP, LogicalName, counts_of, is_by_row, read_whole, slots_of
 from ctrkit.training.options import TrainingOptions
 from ctrkit.training.recut import TensorWriter
@@ -24,6 +24,7 @@ from ctrkit.training.run_state import RunState
 from ctrkit.training.saving import writing
 from ctrkit.training.weights import described
 
+__all__ = ["begin_from", "best_of", "carry_over", "fresh_slots", "tables_of"]
 _FRESH = "Type training.warm_start_slots=false to start with a fresh optimizer."
 
 
@@ -41,7 +42,7 @@ def carry_over(model: tf.keras.Model, run_dir: str | os.PathLike[str], index: Fe
         ArtifactError: no such checkpoint, a damaged one, or one of another model.
         IndexMismatchError: `index` is no extension of the run's.
     """
-    checkpoint, stamp = _trained(run_dir)
+    checkpoint, stamp = best_of(run_dir)
     blocks = _blocks(model, index, checkpoint, stamp)
     reader, parts = tf.train.load_checkpoint(checkpoint.prefix), counts_of(stamp.parts)
     with progress("loading weights", total=len(model.weights), unit="weights") as shown:
@@ -74,7 +75,7 @@ def begin_from(
     carry_over(model, options.warm_start, index)
     if not options.warm_start_slots:
         return False
-    trained, stamp = _trained(options.warm_start)
+    trained, stamp = best_of(options.warm_start)
     blocks = _blocks(model, index, trained, stamp)
     reader = tf.train.load_checkpoint(trained.prefix)
     if keep_count and options.learning_rate_decay is None:
@@ -94,7 +95,8 @@ def begin_from(
     return True
 
 
-def _trained(run_dir: str | os.PathLike[str]) -> tuple[Checkpoint, Stamp]:
+def best_of(run_dir: str | os.PathLike[str]) -> tuple[Checkpoint, Stamp]:
+    """A run's best checkpoint. Raises `ArtifactError` when there is none, or it is damaged."""
     found = newest_whole(Path(run_dir) / BEST)
     if found is None:
         raise ArtifactError(f"Run {run_dir} has no best checkpoint ({Path(run_dir) / BEST}). Train it first.")
@@ -121,7 +123,7 @@ def _tensors(
     for place, weight in enumerate(model.weights):
         yield str(LogicalName(place)), weight.numpy()
         slots = kept.get(place, set())
-        fresh = _fresh_slots(model, options, weight)
+        fresh = fresh_slots(model, options, weight)
         if weight.trainable and slots != set(fresh):
             raise ConfigError(
                 f"Run {options.warm_start} keeps {sorted(slots) or 'nothing'} of weight {place} ({weight.name}), this "
@@ -135,7 +137,7 @@ def _tensors(
             yield str(whole), value
 
 
-def _fresh_slots(model: tf.keras.Model, options: TrainingOptions, weight: tf.Variable) -> dict[str, np.ndarray]:
+def fresh_slots(model: tf.keras.Model, options: TrainingOptions, weight: tf.Variable) -> dict[str, np.ndarray]:
     """One row of what a new optimizer keeps of a weight, by slot; nothing of one that is not trained."""
     if not weight.trainable:
         return {}
