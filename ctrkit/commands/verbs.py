@@ -31,7 +31,7 @@ VALUED_FLAGS = ("-c", "--cfg", "-i", "--info", "-p", "--package", "-cd", "--conf
 # The order and the headings of `ctrkit --help`; a verb that stands nowhere comes last.
 SECTIONS = {
     "begin": ("quickstart", "new", "schema", "datasets", "config"),
-    "learn": ("prepare", "records", "train", "cluster", "tune"),
+    "learn": ("doctor", "prepare", "records", "train", "cluster", "tune"),
     "judge": ("evaluate", "card", "compare", "rerun", "upload"),
     "serve": ("export", "verify", "promote", "rollback", "serve", "rank", "serving-config"),
 }
