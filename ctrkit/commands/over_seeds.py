@@ -61,7 +61,9 @@ def _facts(run_dir: Path, part: str) -> dict[str, Any] | None:
         run = json.loads((run_dir / RUN_FILE).read_text(encoding="utf-8"))
         metrics = json.loads((run_dir / f"evaluation_{part}.json").read_text(encoding="utf-8"))["metrics"]
         kept = {key: value for key, value in config.items() if key not in (*_FREE, *_LATER)}
-        meaning = {key: value for key, value in flatten(kept).items() if key.rpartition(".")[2] != "seed"}
+        # A setting that came to ctrkit between two runs and is null in the newer one changed nothing.
+        told = {key: value for key, value in flatten(kept).items() if value is not None}
+        meaning = {key: value for key, value in told.items() if key.rpartition(".")[2] != "seed"}
         if run["status"] != FINISHED:
             return None
         identity = json.dumps([meaning, run["fingerprint"], run["records"]], sort_keys=True)

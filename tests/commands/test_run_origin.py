@@ -81,7 +81,7 @@ def test_runs_that_differ_in_their_seed_alone_are_told_together(tmp_path: Path) 
     def run(name: str, seed: int, *, dim: int = 8, records: str = "r", status: str = "finished") -> Path:
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        model = {"dim": dim, "seed": seed}
+        model = {"dim": dim, "seed": seed, **({"came_later": None} if seed else {})}
         config = {"seed": seed, "name": "x", "model": model, "training": {"seed": seed}, "run": name}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         (folder / "run.json").write_text(json.dumps({"status": status, "fingerprint": "f", "records": records}))
