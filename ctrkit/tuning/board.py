@@ -22,14 +22,15 @@ class Board:
     def __init__(self, files: TrialFiles, options: TuningOptions, say: Callable[[str], None]) -> None:
         self._files, self._options, self._say = files, options, say
         self._objective, self._budget = Objective(options.objective), Budget.of(options)
-        self._shown = {trial.id: trial.status for trial in files.all() if trial.is_over}
+        self._shown = {trial.id: (trial.status, trial.attempts) for trial in files.all()}
 
     def look(self) -> None:
         """Say what is new."""
         trials = self._files.all()
         for trial in trials:
-            if trial.attempts and self._shown.get(trial.id) != trial.status:
-                self._shown[trial.id] = trial.status
+            state = (trial.status, trial.attempts)
+            if trial.attempts and self._shown.get(trial.id) != state:
+                self._shown[trial.id] = state
                 self._say(self._begun(trial, len(trials)) if trial.status == RUNNING else self._ended(trial, trials))
 
     def _begun(self, trial: Trial, count: int) -> str:

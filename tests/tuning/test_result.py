@@ -205,7 +205,10 @@ def test_the_board_says_what_began_what_ended_and_the_best_so_far(tmp_path: Path
     board.look()
     files.write(trial(1, 0.72, attempts=1, seconds=60.0))
     board.look()
+    files.write(trial(2, None, status="running", attempts=2))
+    board.look()
     assert said == [
         "trial 0001 (2 of 4): dim=8 dropout=0.1 table_learning_rate=0.01",
         "trial 0001: auc 0.72000 after 60 s; best 0.72000 (trial 0001); about 2 min left",
+        "trial 0002 (3 of 4): dim=8 dropout=0.1 table_learning_rate=0.01, once more, from its last checkpoint",
     ]
