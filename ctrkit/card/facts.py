@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctrkit.card.markup import Cell, Markup, element, facts, folded, section, table
-from ctrkit.card.numbers import count, duration, figure, setting, size
+from ctrkit.card.numbers import count, duration, figure, moment, setting, size
 
 CHECKSUM_SHOWN = 12  # Characters; the JSON has all.
 
@@ -212,4 +212,4 @@ def _rate(value: float | None) -> str:
 
 
 def _window(span: Any) -> str:
-    return "–" if not span else f"{setting(span[0])} to {setting(span[1])}"
+    return "–" if not span else f"{moment(span[0])} to {moment(span[1])}"

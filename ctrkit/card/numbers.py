@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
+EPOCH = (946_684_800, 4_102_444_800)  # 2000 to 2100, in seconds since 1970.
 NAMES = {
     "auc": "AUC",
     "grouped_auc": "Grouped AUC",
@@ -56,6 +58,13 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def moment(time: Any) -> str:
+    """A time of the log; a number that can only be seconds since 1970 with the date that it is, in UTC."""
+    if isinstance(time, (int, float)) and not isinstance(time, bool) and EPOCH[0] <= time < EPOCH[1]:
+        return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return setting(time)
 
 
 def setting(value: Any) -> str:

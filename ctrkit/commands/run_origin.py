@@ -83,7 +83,9 @@ def changed_settings(config: DictConfig) -> dict[str, dict[str, Any]]:
     else:
         words = [f"{group}={choice}" for group, choice in choices.items() if "/" not in group and choice]
     before = _composed(words)
-    mine, theirs = flatten(plain(config)), flatten(OmegaConf.to_container(before, resolve=True))
+    defaults = OmegaConf.to_container(before, resolve=True)
+    assert isinstance(defaults, dict)
+    mine, theirs = flatten(plain(config)), flatten(defaults)
     followed = _followed(config) & _followed(before)
     found = {}
     for key in [*theirs, *(key for key in mine if key not in theirs)]:

@@ -172,3 +172,16 @@ def test_a_metric_without_an_interval_or_a_value_is_a_dash() -> None:
     page = Page(card_page({"run": "x", "evaluations": {"test": evaluation}}, {}))
     assert "0.5000 –" in " ".join(page.texts["metrics"].split())
     assert "AUC" not in page.texts["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        ([1704067239, 1704671977.5], "2024-01-01 00:00 to 2024-01-07 23:59"),
+        ([7, 31], "7 to 31"),
+        (["2026-01", "2026-02"], "2026-01 to 2026-02"),
+    ],
+)
+def test_seconds_since_1970_are_told_as_dates(span: list[Any], told: str) -> None:
+    data = {"fingerprint": "f", "time": "t", "parts": {"test": {"rows": 1, "time": span}}}
+    assert told in Page(card_page({"run": "x", "data": data}, {})).texts["data"]
