@@ -79,7 +79,7 @@ class TestMemberMean(LayerContract):
         labels, weights = np.array([[0], [1], [1], [0], [1], [0]], "float32"), np.array([1, 2, 0.5, 3, 0, 1], "float32")
         mean = MemberMean()
         with tf.GradientTape(persistent=True) as tape:
-            together = loss(labels, tf.keras.activations.sigmoid(mean(logits)), sample_weight=weights)
+            together = loss(labels, tf.keras.activations.sigmoid(mean(logits, training=True)), sample_weight=weights)
             alone = [
                 loss(labels, tf.keras.activations.sigmoid(logits[:, m : m + 1]), sample_weight=weights)
                 for m in range(4)
