@@ -42,12 +42,11 @@ class SideTable:
             for frame in frames:
                 if frame.to_series(0).null_count():
                     raise undecodable(path, ValueError("a row has no key"))
-                column = frame.to_series(1).fill_null("").to_arrow().cast(pa.large_binary())
-                sizes = pa.compute.binary_length(column).to_numpy().astype(np.int64)
+                ends, data = _joined(frame.to_series(1))
                 keys.write(frame.to_series(0).to_numpy().astype(np.int64).tobytes())
-                offsets.write((at + np.cumsum(sizes)).tobytes())
-                at += int(sizes.sum())
-                texts.write(b"".join(column.to_pylist()))
+                offsets.write((at + ends).tobytes())
+                texts.write(data)
+                at += len(data)
         found = _mapped(folder / "keys", np.int64)
         if (np.diff(found) <= 0).any():
             order = np.argsort(found, kind="stable")
@@ -67,12 +66,30 @@ class SideTable:
         known = np.zeros(len(distinct), dtype=bool)
         if len(self._keys):
             known = (at < len(self._keys)) & (self._keys[inside] == distinct)
-        rows = inside if self._order is None else self._order[inside]
-        found = []
-        for row, present in zip(rows.tolist(), known.tolist(), strict=True):
-            text = self._texts[self._offsets[row] : self._offsets[row + 1]].tobytes() if present else b""
-            found.append(text.decode() or None)
-        return pl.Series(keys.name, found, dtype=pl.String).gather(places)
+        rows = (inside if self._order is None else self._order[inside])[known]
+        starts = self._offsets[rows]
+        sizes = np.zeros(len(distinct), dtype=np.int64)
+        sizes[known] = self._offsets[rows + 1] - starts
+        ends = np.cumsum(sizes)
+        at_texts = np.repeat(starts - (ends - sizes)[known], sizes[known]) + np.arange(ends[-1] if len(ends) else 0)
+        found = pa.Array.from_buffers(
+            pa.large_string(),
+            len(distinct),
+            [
+                pa.py_buffer(np.packbits(sizes > 0, bitorder="little")),
+                pa.py_buffer(np.concatenate([[0], ends])),
+                pa.py_buffer(np.ascontiguousarray(self._texts[at_texts])),
+            ],
+        )
+        return pl.Series(keys.name, found).gather(places)
+
+
+def _joined(column: pl.Series) -> tuple[np.ndarray, memoryview]:
+    """Texts one after the other, and where each ends; a null is empty."""
+    array = column.fill_null("").to_arrow().cast(pa.large_string())
+    _, offsets, data = array.buffers()
+    stops = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    return stops[1:] - stops[0], memoryview(data)[stops[0] : stops[-1]]
 
 
 def _mapped(path: Path, dtype: type) -> np.ndarray:
