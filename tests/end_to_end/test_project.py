@@ -20,7 +20,7 @@ from ctrkit.datasets import SyntheticLog, SyntheticOptions
 from tests.end_to_end.conftest import CTRKIT
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-TRIES = 3  # Of a promotion that a busy machine alone keeps back.
+TRIES = 3  # Of a promotion that a busy machine alone keeps back; the last has a wider budget.
 SECONDS = 800  # Bounds a command that hangs; none takes a tenth of it on a machine of its own.
 
 
@@ -97,15 +97,15 @@ def test_the_words_of_the_readme_lead_from_a_log_to_ranked_ads(shop: Path) -> No
 
 
 def promoted(words: list[str], shop: Path) -> dict:  # type: ignore[type-arg]
-    """What promotion.json says; tried again where the latency alone failed, as it does beside other tests."""
-    for _ in range(TRIES):
-        done = run(words, shop)
+    """What promotion.json says; with a wider budget where the latency alone fails, as it may beside other tests."""
+    for budget in (*[[]] * (TRIES - 1), ["promotion.latency_ms=1000"]):
+        done = run([*words, *budget], shop)
         found = dict(json.loads(next(shop.glob("artifacts/shop/runs/*/promotion.json")).read_text()))
         if done.returncode == 0:
             return found
         failed = re.findall(r"^\s*(\w+)\s+failed", done.stdout, flags=re.M)
         assert failed == ["latency"], done.stdout + done.stderr
-    pytest.skip("this machine is too busy to rank within the budget")
+    raise AssertionError(f"not promoted: {found}")
 
 
 @pytest.mark.slow
