@@ -40,7 +40,12 @@ def main() -> None:
             figures.append(json.loads((run_dir / "evaluation_test.json").read_text())["metrics"])
             print(f"seed {seed}: " + ", ".join(f"{name} {figures[-1][name]:.5f}" for name in METRICS), flush=True)
             if seed == arguments.runs - 1:  # What the card says before the further runs are known.
-                card = json.loads((run_dir / "card.json").read_text())["over_seeds"]["metrics"]
+                told = json.loads((run_dir / "card.json").read_text())["over_seeds"]
+                if told is None or len(told["runs"]) != arguments.runs:
+                    raise SystemExit(
+                        f"The card tells of {told and told['runs']}: was the configuration changed meanwhile?"
+                    )
+                card = told["metrics"]
     print(f"\n{arguments.experiment}, {arguments.runs} seeds, then {arguments.runs} further ones")
     for name in METRICS:
         values = [one[name] for one in figures]
