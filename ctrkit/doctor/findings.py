@@ -76,7 +76,9 @@ def _of_feature(
         yield from finding("unique", facts["unique"], options.unique, text)
     text = f"{name} alone tells the label with an AUC of {facts['auc'] or 0:.3f} on rows that it was not learned on"
     yield from finding("leak", facts["auc"], options.leak, text)
-    yield from finding("missing", facts["missing"], options.missing, f"{name} is missing in {facts['missing']:.1%}")
+    yield from finding(
+        "missing", facts["missing"], options.missing, f"{name} is missing in {facts['missing']:.1%} of the rows"
+    )
     for check, share, limit in (("missing", "missing", options.missing_jump), ("oov", "oov", options.oov_jump)):
         yield from _jumps(name, check, facts[f"{share}_by_period"], periods, limit, options.least_rows)
     oov = facts["oov"]

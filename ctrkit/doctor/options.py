@@ -14,7 +14,7 @@ class DoctorOptions:
     """Thresholds; None switches a check off. Raises `ConfigError` on a value that cannot be."""
 
     reference: float = 0.5  # Share of the rows, the earliest, that the later ones are compared with.
-    drift: float | None = 0.1  # Bits, see `ctrkit.indexing.drift`.
+    drift: float | None = 0.05  # Bits, see `ctrkit.indexing.drift`.
     missing: float | None = 0.5  # Share of a feature's values.
     missing_jump: float | None = 0.1  # Share of one day's values beyond the median day's.
     oov: float | None = 0.2  # Share of present values that the index does not know.

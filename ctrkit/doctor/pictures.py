@@ -76,6 +76,8 @@ def _bars(
 def _map(facts: Mapping[str, Any], key: str, what: str) -> Figure | None:
     rows = {name: one[key] for name, one in facts["features"].items() if one[key] is not None}
     rows = {name: np.array([np.nan if share is None else share for share in shares]) for name, shares in rows.items()}
+    if key == "unseen_by_period":  # On the first day all values are new.
+        rows = {name: np.append(np.nan, shares[1:]) for name, shares in rows.items()}
     rows = {name: shares for name, shares in rows.items() if np.nanmax(shares, initial=0) > 0}
     if not rows:
         return None
