@@ -13,8 +13,9 @@ import tensorflow as tf
 from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError, ParityError
 from ctrkit.export import export_model, open_exported, verify
 from ctrkit.indexing import FeatureIndex
+from ctrkit.models import wide_deep_ensemble
 from ctrkit.records import Records
-from tests.export.conftest import QUICK, make_index, make_records, sided
+from tests.export.conftest import QUICK, make_index, make_records, shake, sided
 
 PATHS = ["golden rows", "serving_default", "named", "rank, 1 candidate", "rank, 100 candidates", "an id out of range"]
 
@@ -27,6 +28,15 @@ def test_all_paths_agree(exported: Path, records: Records, model: tf.keras.Model
     assert report.largest <= 1e-6
     assert str(report).startswith(f"scores equal those of keras within 1e-05; index {records.fingerprint[:12]}")
     assert "rank, 1 candidate         300 rows  largest difference" in str(report)
+
+
+def test_an_ensemble_whose_members_learn_apart_is_exported(
+    records: Records, index: FeatureIndex, tmp_path: Path
+) -> None:
+    model = shake(wide_deep_ensemble(index, members=2, dim=2, hidden=(4,)))
+    report = verify(export_model(model, index, tmp_path, records=records, options=QUICK), records, model=model)
+    assert [path.name for path in report.paths] == PATHS
+    assert report.largest <= 1e-6
 
 
 def test_the_saved_model_is_the_reference_without_a_model(exported: Path, records: Records) -> None:
