@@ -14,7 +14,7 @@ from ctrkit.commands.configuration import typed_overrides
 from ctrkit.commands.console import say, table
 from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import prepare_log
-from ctrkit.commands.train import choose_run
+from ctrkit.commands.train import choose_run, name_warm_start
 from ctrkit.commands.workspace import RUN_FILE, hint
 from ctrkit.errors import ConfigError, TrainingError
 from ctrkit.training.cluster.options import NONE, ClusterOptions
@@ -29,6 +29,7 @@ def run(config: DictConfig) -> None:
         raise ConfigError("cluster.mode is none: type training=async_ps or training=sync_ps.")
     options.aggregated(options.workers)
     prepared = prepare_log(config)
+    name_warm_start(config)  # A slip is told before any role starts.
     run_dir = choose_run(config, prepared.fingerprint)
     if not options.evaluator and config.training.early_stopping is not None:
         say("without an evaluator nothing stops early and the last step counts as the best (cluster.evaluator=true)")

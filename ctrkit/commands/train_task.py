@@ -14,7 +14,7 @@ from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import prepare_log
 from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.tracked import tracked_run
-from ctrkit.commands.train import build, choose_run, log_result, show_result
+from ctrkit.commands.train import build, choose_run, log_result, name_warm_start, show_result
 from ctrkit.commands.workspace import save_config, work_dir
 from ctrkit.errors import ConfigError
 from ctrkit.training.cluster.dispatch.rendezvous import announce, find, withdraw
@@ -52,6 +52,7 @@ def run_task(config: DictConfig, task: Task) -> None:
     take this task to be done.
     """
     options: ClusterOptions = make(config.cluster)
+    name_warm_start(config)
     if task.role == CHIEF:
         _lead(config, task, options)
         return
