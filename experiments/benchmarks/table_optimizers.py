@@ -20,7 +20,7 @@ STARTS: dict[str, tuple[Words, float | None]] = {
     "adagrad": ((), None),
     "ftrl": (("training.table_optimizer=ftrl",), None),
     "lazy_adam": (("training.table_optimizer=lazy_adam", NO_ACCUMULATOR), 0.001),
-    "sgd": (("training.table_optimizer=sgd", NO_ACCUMULATOR), 10.0),  # A row's gradient is a small part of a batch's.
+    "sgd": (("training.table_optimizer=sgd", NO_ACCUMULATOR), 1.0),
 }
 
 
