@@ -27,7 +27,7 @@ class Drift:
         self._ad_since, self._older_ad = _newcomers(len(world.quality), strength, rng)
 
     def present(self, draws: Draws, at: np.ndarray) -> Draws:
-        """The impressions with who is there at the time: `at` is float `[n]`, from 0 at the beginning to 1 at the end."""
+        """The impressions with who is there at the time: `at` is float `[n]`, from 0 (the beginning) to 1 (the end)."""
         users = np.where(self._user_since[draws.users] > at, self._older_user[draws.users], draws.users)
         ads = np.where(self._ad_since[draws.ads] > at, self._older_ad[draws.ads], draws.ads)
         return Draws(users=users, ads=ads, sites=draws.sites, devices=draws.devices, slots=draws.slots)

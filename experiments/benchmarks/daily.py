@@ -1,6 +1,7 @@
 """Is a model that is trained day by day better on the next day than the first day's? `daily.py LOG SEED ..`
 
-LOG is synthetic or criteo. Each line that is printed is one way of training, scored on the third day. CTRKIT_DATA names the folder of real logs.
+LOG is synthetic or criteo. Each line that is printed is one way of training, scored on the third day. CTRKIT_DATA names
+the folder of real logs.
 """
 
 from __future__ import annotations
