@@ -44,8 +44,8 @@ def run(config: DictConfig) -> None:
     say()
     say(f"part {scores[0].part}, {len(scores[0].labels):,} rows")
     say(_aligned(_metric_rows(scores, letters)))
-    drawn = "rows" if scores[0].groups is None else "groups of rows (users) drawn together"
-    say(f"  * significant at 95%: paired on the same rows, {drawn}; differences are against {letters[0]}")
+    drawn = "" if scores[0].groups is None else ", groups of rows (users) drawn together"
+    say(f"  * significant at 95%: paired on the same rows{drawn}; differences are against {letters[0]}")
     if len(folders) > 2:
         say(f"  {len(folders) - 1} comparisons: take 0.05 / {len(folders) - 1} for p to be as sure of all at once")
 
@@ -65,17 +65,21 @@ def scored_part(config: DictConfig, run_dir: Path) -> ScoredPart:
 
 
 def differing_settings(folders: list[Path]) -> list[list[str]]:
-    """`[key, value of the first run, of the second, …]` of each setting that is not the same in all."""
+    """`[key, value of the first run, of the second, …]` of each setting that is not the same in all.
+
+    `model.seed` and the like, which follow `seed`, are told by that alone.
+    """
     from ctrkit.tracking.location import without_password
     from ctrkit.tracking.parameters import flatten
 
     flat = [flatten(without_secrets(plain(run_config(folder)))) for folder in folders]
-    rows = []
-    for key in dict.fromkeys(key for one in flat for key in one):
+    told: dict[str, list[str]] = {}
+    for key in sorted(dict.fromkeys(key for one in flat for key in one), key=lambda key: "." in key):
         values = [without_password(str(one[key])) if key in one else ABSENT for one in flat]
-        if key.split(".")[0] not in PLACES and len(set(values)) > 1:
-            rows.append([key, *values])
-    return rows
+        above = told.get(key.rpartition(".")[2]) if "." in key else None
+        if key.split(".")[0] not in PLACES and len(set(values)) > 1 and values != above:
+            told[key] = values
+    return [[key, *values] for key, values in told.items()]
 
 
 def differing_surroundings(folders: list[Path], letters: list[str]) -> list[str]:

@@ -117,6 +117,7 @@ def test_compare_shows_differing_settings_and_paired_differences(project: Judged
     lines = [line.split() for line in said.splitlines()]
     assert ["seed", "0", "1"] in lines
     assert not [line for line in lines if line[:1] == ["model.dim"]]  # The same in both.
+    assert not [line for line in lines if line[:1] == ["model.seed"]]  # It follows `seed`, which is told.
     first, second = (np.load(project.run_dir(one) / "scores_test.npz") for one in ("first", "second"))
     aucs = [metrics.roc_auc_score(first["labels"], one["scores"]) for one in (first, second)]
     (row,) = [line for line in lines if line[:1] == ["AUC"]]

@@ -108,6 +108,7 @@ def promoted(words: list[str], shop: Path) -> dict:  # type: ignore[type-arg]
     raise AssertionError(f"not promoted: {found}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.timeout(1600)
 def test_the_project_s_notebook_and_test_run_as_they_are(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

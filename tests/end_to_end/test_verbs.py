@@ -73,7 +73,7 @@ def test_verbs_without_a_run_say_how_to_train(project: Project) -> None:
 def test_a_killed_training_goes_on_and_ends_as_if_undisturbed(trained: Project, project: Project) -> None:
     project.folder.joinpath("artifacts").mkdir()
     shutil.copytree(trained.work, project.work, ignore=shutil.ignore_patterns("runs", "mlflow*"))
-    words = ["training.checkpoint_every=10", "run=killed"]
+    words = ["training.checkpoint_every=10", "tracking=none", "run=killed"]
     training = project.start("train", *words)
     try:
         deadline = time.monotonic() + 120
@@ -86,7 +86,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_undisturbed(trained: Project, 
         training.kill()
         training.wait()
     project.ctrkit("train", *words)
-    project.ctrkit("train", *[*words[:1], "run=undisturbed"])
+    project.ctrkit("train", *[*words[:-1], "run=undisturbed"])
     ends = [weights_and_figures(project.work / "runs" / run) for run in ("killed", "undisturbed")]
     assert ends[0] == ends[1]
 
