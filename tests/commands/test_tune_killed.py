@@ -68,6 +68,7 @@ def nested_runs(folder: Path) -> list:
     return [run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" in run.data.tags]
 
 
+@pytest.mark.exhaustive
 def test_a_search_killed_in_mid_trial_loses_no_trial(tmp_path: Path) -> None:
     typed = [*words(write_model(tmp_path)), *LONG, "tuning.keep=all"]
     with tune(tmp_path, typed) as process:
