@@ -61,11 +61,12 @@ def test_requests_beyond_the_queue_are_refused_at_once_and_the_rest_is_answered(
     assert 'ctrkit_refusals_total{reason="queue"} 2.0' in ask(halves_server, "/monitoring/prometheus/metrics")[1]
 
 
-def test_work_whose_deadline_passed_or_whose_client_left_is_not_done(halves_server, channel) -> None:  # type: ignore[no-untyped-def]
+def test_work_whose_deadline_passed_or_whose_client_left_is_not_done(halves_server, channel, ask) -> None:  # type: ignore[no-untyped-def]
     before = calls_so_far(channel)
     predict = channel.unary_unary(PREDICT)
-    first = predict.future(work(LONG), timeout=30)
-    time.sleep(0.05)
+    first = predict.future(work(5 * LONG), timeout=30)
+    while ask(halves_server, "/monitoring/prometheus/metrics")[1].count("ctrkit_requests_in_flight 1.0") == 0:
+        time.sleep(0.005)  # Until it computes, so that whatever comes waits behind it.
     late = predict.future(work(0), timeout=0.1)
     left = predict.future(work(0), timeout=30)
     time.sleep(0.1)
