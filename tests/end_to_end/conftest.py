@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -55,19 +52,10 @@ class Project:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose log is prepared, trained on and exported: a copy for each of the processes that test."""
-    base = tmp_path_factory.getbasetemp()
-    first = Project((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained_once")
-    first.folder.mkdir(exist_ok=True)
-    with open(first.folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # The others wait for whoever comes first.
-        done = first.folder / "done"
-        if not done.exists():
-            for verb in ("train", "evaluate", "export"):
-                first.ctrkit(verb)
-            done.touch()
+    """A project whose log is prepared, trained on and exported."""
     project = Project(tmp_path_factory.mktemp("project"))
-    shutil.copytree(first.folder / "artifacts", project.folder / "artifacts")
+    for verb in ("train", "evaluate", "export"):
+        project.ctrkit(verb)
     return project
 
 
