@@ -90,7 +90,7 @@ def quantile_boundaries(values: np.ndarray, counts: np.ndarray, quantiles: int) 
 def rounded(values: np.ndarray) -> np.ndarray:
     """Round float64 to `DIGITS` significant digits, so that nearly equal numbers merge, on every engine alike."""
     values = np.asarray(values, dtype=np.float64)
-    out = values.copy()
+    out = values + 0.0  # A negative zero becomes 0.
     at = np.flatnonzero(
         np.isfinite(values) & (values != 0) & ((values != np.floor(values)) | (np.abs(values) >= 10.0**DIGITS))
     )

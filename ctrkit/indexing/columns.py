@@ -95,11 +95,16 @@ def token_rows(owner: Feature, vocabulary: Vocabulary | None, values: pa.LargeSt
         assert isinstance(owner, Hashed)
         return (2 + hash64_many(values.to_pylist()) % np.uint64(owner.buckets)).astype(np.int32)
     assert isinstance(owner, (Categorical, Cross))
-    ranks = pc.index_in(values, value_set=values_of(vocabulary))
-    rows = pc.add(ranks, pa.scalar(1 + owner.oov, pa.int32())).fill_null(OOV_ROW)
-    out = np.array(rows.to_numpy(zero_copy_only=False), dtype=np.int32)
+    ranks = pc.index_in(values, value_set=values_of(vocabulary)).fill_null(-1)
+    return rows_of_ranks(owner, ranks.to_numpy(zero_copy_only=False), values)
+
+
+def rows_of_ranks(owner: Categorical | Cross, ranks: np.ndarray, values: pa.LargeStringArray) -> np.ndarray:
+    """Rows of present tokens whose ranks in the vocabulary are known: `int32 [n]`; rank -1 is out of vocabulary."""
+    known = ranks >= 0
+    out = np.where(known, ranks + (1 + owner.oov), OOV_ROW).astype(np.int32)
     if owner.oov > 1:
-        unknown = np.flatnonzero(ranks.is_null().to_numpy(zero_copy_only=False))
+        unknown = np.flatnonzero(~known)
         hashes = hash64_many(values.take(pa.array(unknown)).to_pylist())
         out[unknown] = (OOV_ROW + hashes % np.uint64(owner.oov)).astype(np.int32)
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -43,9 +43,11 @@ class Fitting:
         trained: Sequence[np.ndarray],
         index: FeatureIndex | None,
         extend: FeatureIndex | None = None,
+        rows_of: Callable[[Feature, Vocabulary | None, pa.LargeStringArray], np.ndarray] = token_rows,
     ) -> None:
         self.schema, self.chunks, self.spill, self._trained, self._index = schema, chunks, spill, trained, index
         self._extended = extend
+        self._rows_of = rows_of  # How tokens are looked up.
         self._statistics: dict[str, dict[str, int]] = {}
         self._buckets: dict[str, list[int]] = {}  # Training rows in each row of a numeric feature.
         self._growth: dict[str, dict[str, Any]] = {}
@@ -171,7 +173,7 @@ class Fitting:
             vocabulary = self._index.vocabularies[feature.name] if self._index is not None else None
             if vocabulary is None:
                 vocabulary = self._learn(feature, values, places)
-        self._put_rows(feature, token_rows(feature, vocabulary, values), places)
+        self._put_rows(feature, self._rows_of(feature, vocabulary, values), places)
         return vocabulary
 
     def _learn(self, feature: Categorical | Cross, values: pa.LargeStringArray, places: list[np.ndarray]) -> Vocabulary:
@@ -196,7 +198,7 @@ class Fitting:
 
     def _put_shared_rows(self, feature: SequenceFeature, vocabulary: Vocabulary | None) -> None:
         values, places = self._unified(feature)
-        self._put_rows(feature, token_rows(self.schema[feature.of], vocabulary, values), places)
+        self._put_rows(feature, self._rows_of(self.schema[feature.of], vocabulary, values), places)
 
     def _put_rows(self, feature: Feature, rows: np.ndarray, places: list[np.ndarray]) -> None:
         missing = np.zeros(1, dtype=np.int32)

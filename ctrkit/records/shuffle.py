@@ -32,6 +32,12 @@ class _Bucketed(NamedTuple):
         return self.keys[here], self.rows[here]
 
 
+def shuffle_keys(seed: int, first: int, rows: int) -> np.ndarray:
+    """uint64 `[rows]`, distinct: by these the rows numbered from `first` on are ordered."""
+    numbers = np.arange(first, first + rows, dtype=np.uint64)
+    return combine_many([np.full(rows, seed % 2**64, dtype=np.uint64), numbers])
+
+
 class HashOrder:
     """Rows go in numbered 0, 1, 2, … and come out ordered by `hash(seed, number)`.
 
@@ -68,8 +74,7 @@ class HashOrder:
             self._running.popleft().result()
 
     def _add_numbered(self, first: int, rows: np.ndarray) -> None:
-        numbers = np.arange(first, first + len(rows), dtype=np.uint64)
-        self._add(combine_many([np.full(len(rows), self._seed % 2**64, dtype=np.uint64), numbers]), rows)
+        self._add(shuffle_keys(self._seed, first, len(rows)), rows)
 
     def _add_read(self, above: HashOrder, bucket: int, first: int, count: int) -> None:
         self._add(*above._read(bucket, first, count))

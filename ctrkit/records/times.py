@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,21 +52,27 @@ def time_unit(chunk: Chunk, schema: Schema) -> str:
 
 def spans(split: Split, chunks: Sequence[EncodedChunk], parts: Sequence[np.ndarray], spill: Spill) -> dict[str, Span]:
     """The first and the last time of each part; without the parts of which not all times are known."""
+    return merged_spans(chunk_spans(split, c, part, spill) for c, part in zip(chunks, parts, strict=True))
+
+
+def chunk_spans(split: Split, chunk: EncodedChunk, part: np.ndarray, spill: Spill) -> dict[str, Span | None]:
+    """The first and the last time of each part that has rows in a chunk; None where not all are known."""
     name = SPLIT if split.by == "time" else SEEN
-    found: dict[str, list[Span]] = {}
-    unknown = set()
-    for chunk, part in zip(chunks, parts, strict=True):
-        for number in np.unique(part).tolist():
-            span = _span(chunk, part == number, name, spill)
-            if span is None:
-                unknown.add(PARTS[number])
-            else:
-                found.setdefault(PARTS[number], []).append(span)
+    return {PARTS[number]: _span(chunk, part == number, name, spill) for number in np.unique(part).tolist()}
+
+
+def merged_spans(found: Iterable[Mapping[str, Span | None]]) -> dict[str, Span]:
+    """Those of the whole log, of the spans of its chunks."""
+    told: dict[str, list[Span | None]] = {}
+    for here in found:
+        for part, span in here.items():
+            told.setdefault(part, []).append(span)
     whole = {}
-    for place, told in found.items():
-        kinds = {type(one) for span in told for one in span}
-        if place not in unknown and (len(kinds) == 1 or kinds <= {int, float}):
-            whole[place] = (min(span[0] for span in told), max(span[1] for span in told))
+    for part in PARTS:
+        known = [span for span in told.get(part, []) if span is not None]
+        kinds = {type(one) for span in known for one in span}
+        if known and len(known) == len(told[part]) and (len(kinds) == 1 or kinds <= {int, float}):
+            whole[part] = (min(span[0] for span in known), max(span[1] for span in known))
     return whole
 
 
