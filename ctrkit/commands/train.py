@@ -15,7 +15,7 @@ from ctrkit.commands.instantiating import make
 from ctrkit.commands.located import locate_run
 from ctrkit.commands.prepare import prepare_log
 from ctrkit.commands.run_origin import note_origin
-from ctrkit.commands.tracked import tracked_run
+from ctrkit.commands.tracked import store_beside, tracked_run
 from ctrkit.commands.workspace import RUN_FILE, finite, hint, new_run, plain, run_config, runs, save_config, save_figure
 
 if TYPE_CHECKING:
@@ -44,16 +44,17 @@ def train_run(
     `again` is the run that is repeated, `origin` what is known of where that came from.
     """
     make(config.training)  # Options that cannot be are refused before anything is written.
-    prepared = prepare_log(config)
-    name_warm_start(config)
-    run_dir = choose_run(config, prepared.fingerprint)
-    model = build(config, prepared)
-    save_config(config, run_dir)  # Before the tracked run leaves its link there.
-    note_origin(config, run_dir, prepared, again=again, before=origin)
-    tags = {"ctrkit.run_dir": str(run_dir), **({} if again is None else {"ctrkit.rerun_of": again.name})}
-    with tracked_run(config, run_dir, attach=False, tags=tags) as tracker:
-        result = train_tracked(config, model, prepared, run_dir, tracker)
-        update_card(config, run_dir, tracker)
+    with store_beside(config) as store:
+        prepared = prepare_log(config)
+        name_warm_start(config)
+        run_dir = choose_run(config, prepared.fingerprint)
+        model = build(config, prepared)
+        save_config(config, run_dir)  # Before the tracked run leaves its link there.
+        note_origin(config, run_dir, prepared, again=again, before=origin)
+        tags = {"ctrkit.run_dir": str(run_dir), **({} if again is None else {"ctrkit.rerun_of": again.name})}
+        with tracked_run(config, run_dir, attach=False, tags=tags, store=store) as tracker:
+            result = train_tracked(config, model, prepared, run_dir, tracker)
+            update_card(config, run_dir, tracker)
     show_result(run_dir, result)
     return run_dir, result
 

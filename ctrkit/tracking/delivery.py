@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from ctrkit.tracking.apart import ApartStore
 from ctrkit.tracking.events import Buffer, Event, RunHeader, coalesce
 from ctrkit.tracking.options import TrackingOptions
 from ctrkit.tracking.store import Refused, Store, Unreachable
@@ -24,7 +25,7 @@ class Delivery:
     the buffer is delivered first. Nothing raised here reaches the training.
     """
 
-    def __init__(self, header: RunHeader, store: Store, buffer: Buffer, options: TrackingOptions) -> None:
+    def __init__(self, header: RunHeader, store: Store | ApartStore, buffer: Buffer, options: TrackingOptions) -> None:
         self.header = header
         self._store, self.buffer, self._options = store, buffer, options
         self._waiting: list[Event] = []  # Not yet taken by the store; the first of them may be on its way.
@@ -175,7 +176,7 @@ class Delivery:
             LOG.warning("The run's tracking data could not be kept in %s either: %s.", self.buffer.path, error)
 
 
-def deliver_buffer(buffer: Buffer, store: Store, *, header: RunHeader) -> RunHeader:
+def deliver_buffer(buffer: Buffer, store: Store | ApartStore, *, header: RunHeader) -> RunHeader:
     """Deliver all of `buffer` to the open run of `header` and clear it; an end in it is left out, the run being alive.
 
     Killed in the middle, it can be called again: the run's id is written down before anything is delivered, and

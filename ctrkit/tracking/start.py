@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ctrkit.errors import TrackingError
 from ctrkit.tracking import environment
+from ctrkit.tracking.apart import ApartStore
 from ctrkit.tracking.delivery import Delivery
 from ctrkit.tracking.events import Buffer, RunHeader
 from ctrkit.tracking.location import locate, without_password
@@ -36,6 +38,7 @@ def start_run(
     seeds: Mapping[str, int] | None = None,
     project: str | os.PathLike[str] = ".",
     options: TrackingOptions | None = None,
+    store: ApartStore | None = None,
 ) -> Run:
     """Begin a run called `run_name`; use it as a context manager, or call its `finish()`.
 
@@ -50,13 +53,16 @@ def start_run(
         attach: add to a run without changing its status, e.g. an evaluation of a finished training.
         seeds: by name, logged with the environment (git revision, package versions, machine).
         project: a folder of the user's project, whose git revision is logged.
+        store: the same store from `store_apart`, which outlives the run; None: MLflow is imported in this process.
     Raises:
-        TrackingError: no such kind of store, or the experiment was deleted in it.
+        TrackingError: no such kind of store, `store` is another one, or the experiment was deleted in it.
     """
     options = TrackingOptions() if options is None else options
     if not options.enabled:
         return Run(None)
     location = locate(options.uri if uri is None else uri, work_root=work_root)
+    if store is not None and store.location != location:
+        raise TrackingError(f"Got an open store {store.shown}, expected {without_password(location.uri)}.")
     folder = None if run_dir is None else Path(run_dir)
     if run_id is None and folder is not None:
         run_id = linked_run(folder, location.uri)
@@ -73,7 +79,7 @@ def start_run(
         attached=attach,
         uri=location.uri,
     )
-    run = Run(Delivery(header, Store(location), buffer, options), run_dir=folder, attached=attach)
+    run = Run(Delivery(header, store or Store(location), buffer, options), run_dir=folder, attached=attach)
     run.start()
     if not attach:
         run.log_dict({**facts, "seeds": dict(seeds or {})}, ENVIRONMENT_FILE)
