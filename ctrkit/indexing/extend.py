@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ctrkit.indexing.feature_index import FeatureIndex
 
-ONLY_WHEN_LEARNED = ("min_count", "max_size")  # They choose the values of a vocabulary and mean nothing afterwards.
+_ONLY_WHEN_LEARNED = ("min_count", "max_size")  # They choose the values of a vocabulary and mean nothing afterwards.
 
 
 def extended_vocabulary(
@@ -74,10 +74,11 @@ def _why_other(ours: Schema, theirs: Schema) -> str | None:
         return f"it has other features ({', '.join(changed)})" if changed else "its features come in another order"
     old, new = theirs.to_dict()["features"], ours.to_dict()["features"]
     for name in now:
-        if _lasting(old[name]) != _lasting(new[name]):
+        if lasting(old[name]) != lasting(new[name]):
             return f"feature {name!r} is {new[name]} here and {old[name]} there"
     return None
 
 
-def _lasting(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if key not in ONLY_WHEN_LEARNED}
+def lasting(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a feature's options that give its ids their meaning."""
+    return {key: value for key, value in options.items() if key not in _ONLY_WHEN_LEARNED}

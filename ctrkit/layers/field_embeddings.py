@@ -83,7 +83,7 @@ class FieldEmbeddings(tf.keras.layers.Layer):
         layouts = (self.layout.user, self.layout.item)
         chosen = [_columns(ids, places) for ids, places in zip(inputs, layouts, strict=True)]  # (batch, columns) each
         rows = [ids + _offsets(places) for ids, places in zip(chosen, layouts, strict=True) if places]
-        vectors = iter(self._look_up(rows, once=self.deduplicate and _is_training(training)))
+        vectors = iter(self._look_up(rows, once=self.deduplicate and is_training(training)))
         sides = [
             _pool(ids, tf.cast(next(vectors), self.compute_dtype), places)
             if places
@@ -115,7 +115,7 @@ class FieldEmbeddings(tf.keras.layers.Layer):
         return cls(TableLayout.from_config(config.pop("layout")), **config)
 
 
-def _is_training(training: Any) -> bool:
+def is_training(training: Any) -> bool:
     """Whether the call is known to be for training: an Estimator says so by Keras' learning phase alone."""
     if training is None:
         training = tf.compat.v1.keras.backend.learning_phase()

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.errors import ShapeError
-from ctrkit.layers.field_embeddings import _is_training
+from ctrkit.layers.field_embeddings import is_training
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -47,7 +47,7 @@ class MemberMean(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         logits = tf.nn.bias_add(inputs, self.bias)
-        if _is_training(training):
+        if is_training(training):
             return _mean_of_independent(logits)
         return tf.reduce_mean(logits, axis=1, keepdims=True)  # (batch, 1); a SavedModel takes no gradient of one's own.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctrkit.indexing import FeatureIndex
-
-_ONLY_WHEN_LEARNED = ("min_count", "max_size")  # They choose the values of a vocabulary and mean nothing afterwards.
+from ctrkit.indexing.extend import lasting
 
 
 def why_no_extension(new: FeatureIndex, old: FeatureIndex) -> str | None:
@@ -22,8 +21,7 @@ def why_no_extension(new: FeatureIndex, old: FeatureIndex) -> str | None:
         return f"it has other features ({', '.join(changed)})" if changed else "its features come in another order"
     described = [index.schema.to_dict()["features"] for index in (old, new)]
     for one, other in zip(old.fields, new.fields, strict=True):
-        asked = [{k: v for k, v in d[one.name].items() if k not in _ONLY_WHEN_LEARNED} for d in described]
-        if asked[0] != asked[1]:
+        if lasting(described[0][one.name]) != lasting(described[1][one.name]):
             return f"feature {one.name!r} is defined in another way"
         if (one.start, one.length, one.table, one.oov) != (other.start, other.length, other.table, other.oov):
             return f"feature {one.name!r} lies in other columns"
