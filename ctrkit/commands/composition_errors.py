@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
 
 from ctrkit.commands.known_keys import first_unknown, merge, nearest_key
 from ctrkit.commands.layers import read_layer
 from ctrkit.commands.main import choices, config_folder, groups
 from ctrkit.errors import did_you_mean, nearest
 
+_KEY = re.compile(r"[+~]{0,2}[\w$@/.:-]+")
 _ABSENT_CHOICE = re.compile(r"Could not find '([^'/]+)/([^']+)'")
 _ABSENT_GROUP = re.compile(r"Could not override '([^'@]+)")
 
@@ -24,7 +30,26 @@ def explain(error: BaseException, overrides: list[str]) -> str:
             reasons.append(first)
         cause = cause.__cause__
     text = reasons[0] + "".join(f" ({reason})" for reason in reasons[1:])
-    return _of_overrides(overrides, text) or f"{text}.{_of_files(text)}"
+    return _unreadable(overrides) or _of_overrides(overrides, text) or f"{text}.{_of_files(text)}"
+
+
+def _unreadable(overrides: list[str]) -> str:
+    """The first word of the command line that Hydra's grammar has no place for."""
+    for override in overrides:
+        try:
+            OverridesParser.create().parse_override(override)
+        except (OverrideParseException, HydraException):
+            key, given, value = override.partition("=")
+            if not given:
+                return f"Cannot read {override!r} on the command line, expected KEY=VALUE."
+            if not _KEY.fullmatch(key):
+                return f"Cannot read the key of {override!r}: expected names joined by dots, one key a word."
+            quoted = shlex.quote(f"{key}=" + json.dumps(value, ensure_ascii=False))
+            return (
+                f"Cannot read the value of {override!r}: brackets and quotes come in pairs, and what else is special "
+                f"to Hydra stands in quotes. For the text as it is type {quoted}"
+            )
+    return ""
 
 
 def _first_line(error: BaseException) -> str:

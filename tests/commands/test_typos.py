@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,26 @@ def write(file: Path, text: str) -> None:
 def test_a_word_that_names_nothing_is_told_the_nearest(words: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         load_config(words)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("schema.features.C{1..26}.min_count=2", "Cannot read the key of 'schema.features.C{1..26}.min_count=2'"),
+        ("model.hidden=[8,4", "Cannot read the value of 'model.hidden=[8,4': brackets and quotes come in pairs"),
+        ("name=it's", "Cannot read the value of"),
+    ],
+)
+def test_a_word_that_cannot_be_read_is_told_as_it_was_typed(word: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        load_config([word])
+
+
+def test_the_quoted_word_that_is_told_is_read_as_the_text() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(["name=a{b's"])
+    _, _, typed = str(caught.value).rpartition("type ")
+    assert load_config(shlex.split(typed)).name == "a{b's"
 
 
 @pytest.mark.parametrize(
