@@ -19,7 +19,6 @@ from tests.tracking.exports import register
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.exhaustive
 def test_a_follower_that_dies_is_started_again_and_a_version_that_stays_needs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -68,7 +68,6 @@ def nested_runs(folder: Path) -> list:
     return [run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" in run.data.tags]
 
 
-@pytest.mark.exhaustive
 def test_a_search_killed_in_mid_trial_loses_no_trial(tmp_path: Path) -> None:
     typed = [*words(write_model(tmp_path)), *LONG, "tuning.keep=all"]
     with tune(tmp_path, typed) as process:
@@ -94,7 +93,6 @@ def test_a_search_killed_in_mid_trial_loses_no_trial(tmp_path: Path) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-@pytest.mark.exhaustive
 def test_a_launcher_and_then_a_worker_are_killed_and_no_trial_is_lost(tmp_path: Path) -> None:
     typed = [*words(write_model(tmp_path)), *LONG, "tuning.workers=2", "tuning.trials=3"]
     with tune(tmp_path, typed) as process:

@@ -20,8 +20,8 @@ from ctrkit.datasets import SyntheticLog, SyntheticOptions
 from tests.end_to_end.conftest import CTRKIT
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-TRIES = 3  # Of a promotion that a busy machine alone keeps back; the last has a wider budget.
-SECONDS = 800  # Bounds a command that hangs; none takes a tenth of it on a machine of its own.
+TRIES = 3  # Of a promotion that only its latency keeps back, as other tests beside it may.
+SECONDS = 280  # Bounds a command that hangs; none takes a tenth of it on a machine of its own.
 
 
 def commands() -> list[list[str]]:
@@ -65,7 +65,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(900)
 def test_the_words_of_the_readme_lead_from_a_log_to_ranked_ads(shop: Path) -> None:
     _, change, train, promote, serve, rank = commands()
     assert change == ["cd", shop.name]
@@ -97,9 +97,9 @@ def test_the_words_of_the_readme_lead_from_a_log_to_ranked_ads(shop: Path) -> No
 
 
 def promoted(words: list[str], shop: Path) -> dict:  # type: ignore[type-arg]
-    """What promotion.json says; with a wider budget where the latency alone fails, as it may beside other tests."""
-    for budget in (*[[]] * (TRIES - 1), ["promotion.latency_ms=1000"]):
-        done = run([*words, *budget], shop)
+    """What promotion.json says."""
+    for _ in range(TRIES):
+        done = run(words, shop)
         found = dict(json.loads(next(shop.glob("artifacts/shop/runs/*/promotion.json")).read_text()))
         if done.returncode == 0:
             return found
@@ -108,9 +108,8 @@ def promoted(words: list[str], shop: Path) -> dict:  # type: ignore[type-arg]
     raise AssertionError(f"not promoted: {found}")
 
 
-@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.timeout(1600)
+@pytest.mark.timeout(600)
 def test_the_project_s_notebook_and_test_run_as_they_are(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = shop / "notebooks" / "explore.ipynb"
     notebook = nbformat.read(path, as_version=4)

@@ -31,6 +31,7 @@ from tests.tracking.exports import register
 
 pytestmark = pytest.mark.slow
 
+SYNTHETIC = Path(__file__).resolve().parents[2] / "conf" / "schema" / "synthetic.yaml"
 PATIENT = ("promotion.latency_ms=1000", "promotion.requests=100", "verify.rows=50")  # The machine may be busy.
 
 
@@ -208,7 +209,8 @@ def test_a_new_index_is_refused_and_let_in_when_that_is_said(
     answer = project.ctrkit(*words, check=False)
     assert answer.status == 1
     assert "cannot compare with champion, version 1: it was evaluated on other rows, and cannot score" in answer.err
-    assert "which clients hold: it has other features (" in answer.err
+    ours = {feature.name for feature in Schema.from_yaml(SYNTHETIC).ordered}
+    assert f"which clients hold: it has other features ({', '.join(sorted(ours - {'ad_id'}))})" in answer.err
     answer = project.ctrkit(*words, "promotion.allow_new_index=true", "promotion.gates=[index]")
     assert "other version 2 is now trial" in answer.out
     assert "allowed by promotion.allow_new_index" in gate(project, "first", "index")["text"]

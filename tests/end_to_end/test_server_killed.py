@@ -18,7 +18,6 @@ from tests.tracking.mlflow_server import Server, free_port
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.exhaustive
 def test_a_training_outlives_its_server_and_is_uploaded_whole(tmp_path: Path) -> None:
     server = Server(tmp_path, free_port())
     project = JudgedRuns(tmp_path, server.uri)

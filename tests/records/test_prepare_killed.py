@@ -106,7 +106,6 @@ def test_kill_at_some_moments_leaves_nothing_half_written(tmp_path: Path) -> Non
     killed_at(tmp_path, moments=3)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kill_at_many_moments_leaves_nothing_half_written(tmp_path: Path) -> None:
