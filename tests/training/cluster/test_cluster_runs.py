@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,14 @@ class Cluster:
         threading.Thread(target=disturb, args=(self,), daemon=True).start()
         self.launched.run()
         return dict(json.loads((self.run_dir / "run.json").read_text(encoding="utf-8"))["result"])
+
+    def restarted(self) -> set[str]:
+        """The roles that were started again."""
+        return {name for name, count in self.launched.restarted.items() if count}
+
+    def logs(self, roles: Iterable[str]) -> str:
+        """The ends of what they wrote."""
+        return "\n".join((self.launched.log_dir / f"{role}.log").read_text(errors="replace")[-5000:] for role in roles)
 
     def wait_for_step(self, step: int) -> None:
         """Until the global step is that far, and the chief trains."""
@@ -145,7 +153,7 @@ def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(r
     )
     result = cluster.run(kill)
     assert result["steps"] == 20 * 60
-    assert {name for name, count in cluster.launched.restarted.items() if count} == set(victims)
+    assert cluster.restarted() == set(victims), cluster.logs(cluster.restarted() - set(victims))
     assert tensors(cluster.run_dir)["global_step"] == 20 * 60
     judged = json.loads((cluster.run_dir / "evaluations.json").read_text(encoding="utf-8"))
     assert judged["evaluations"][-1]["step"] == 20 * 60
@@ -170,7 +178,7 @@ def test_a_synchronous_cluster_survives_the_kills_of_a_server_and_of_its_chief(r
     more = ("training=sync_ps", "training.epochs=4", "training.checkpoint_every=30", "tracking=none")
     cluster = Cluster(root, "sync-killed", *more, workers=2, evaluator=False)
     assert cluster.run(kill)["steps"] == 4 * 60
-    assert {name for name, count in cluster.launched.restarted.items() if count} == set(victims)
+    assert cluster.restarted() == set(victims), cluster.logs(cluster.restarted() - set(victims))
     assert tensors(cluster.run_dir)["global_step"] == 4 * 60
 
 
