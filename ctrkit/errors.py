@@ -22,6 +22,10 @@ class ConfigError(CtrkitError, ValueError):
     """An option or a configuration that cannot be used."""
 
 
+class EngineError(CtrkitError, RuntimeError):
+    """A data engine that could not be started, or whose workers failed."""
+
+
 class ArtifactError(CtrkitError):
     """Something that an earlier step should have written is absent, stale or half-written."""
 

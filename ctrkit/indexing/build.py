@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -61,10 +62,31 @@ def learn_boundaries(feature: Numeric, values: np.ndarray, counts: np.ndarray) -
     """
     if feature.boundaries is not None:
         return feature.boundaries
+    upto = np.cumsum(counts, dtype=np.int64)
+    places = boundary_places(feature, int(upto[-1]) if len(upto) else 0)
+    return boundaries_at(feature, values[np.searchsorted(upto, places, side="right")])
+
+
+def boundary_places(feature: Numeric, total: int) -> np.ndarray:
+    """Which of the `total` sorted numbers of the training part the rule of a feature needs, from 0: int64 `[n]`."""
+    if not total:
+        return np.empty(0, dtype=np.int64)
     if feature.log:
-        return log_boundaries(float(values[-1]) if len(values) else 0.0)
+        return np.array([total - 1])
     assert feature.quantiles is not None
-    return quantile_boundaries(values, counts, feature.quantiles)
+    return np.concatenate([[0], np.arange(1, feature.quantiles, dtype=np.int64) * total // feature.quantiles])
+
+
+def boundaries_at(feature: Numeric, numbers: Sequence[float] | np.ndarray) -> tuple[float, ...]:
+    """The edges of a feature's buckets, given the numbers at `boundary_places`.
+
+    Quantiles cut the training part into buckets of about equally many rows. A value is never cut in two, so heavy
+    values make for fewer buckets.
+    """
+    if feature.log:
+        return log_boundaries(float(numbers[0]) if len(numbers) else 0.0)
+    edges = np.unique(numbers)
+    return tuple(edges[edges > numbers[0]].tolist()) if len(numbers) else ()
 
 
 def log_boundaries(largest: float) -> tuple[float, ...]:
@@ -72,19 +94,6 @@ def log_boundaries(largest: float) -> tuple[float, ...]:
     steps = int(math.log(largest) ** 2) if largest > 1 else 0
     edges = (math.exp(math.sqrt(k)) for k in range(1, steps + 1))
     return (0.0, 1.0, 2.0, *(edge for edge in edges if edge <= largest))
-
-
-def quantile_boundaries(values: np.ndarray, counts: np.ndarray, quantiles: int) -> tuple[float, ...]:
-    """Edges that cut the training part into at most `quantiles` buckets of about equally many rows.
-
-    A value is never cut in two, so heavy values make for fewer buckets.
-    """
-    if not len(values):
-        return ()
-    upto = np.cumsum(counts, dtype=np.int64)
-    places = np.arange(1, quantiles, dtype=np.int64) * int(upto[-1]) // quantiles
-    edges = np.unique(values[np.searchsorted(upto, places, side="right")])
-    return tuple(edges[edges > values[0]].tolist())
 
 
 def rounded(values: np.ndarray) -> np.ndarray:

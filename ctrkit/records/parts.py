@@ -58,16 +58,21 @@ def _rank_text_times(schema: Schema, chunks: Sequence[EncodedChunk], spill: Spil
     if len(text) < len(chunks):
         number = next(chunk for chunk in chunks if chunk not in text)
         sample = spill.get_strings(text[0].file, "time_text")[0].as_py()
-        raise LogError(
-            f"Time column {schema.time!r} holds numbers ({number.place}) and text ({text[0].place}, e.g. {sample!r}). "
-            "Write all times in one way, or add the spelling of a missing one to `missing:`."
-        )
+        raise times_of_two_kinds(schema, number.place, text[0].place, sample)
     parts = [spill.get_strings(chunk.file, "time_text") for chunk in chunks]
     distinct = pa.chunked_array(parts).unique()
     ranked = distinct.take(pa.compute.sort_indices(distinct))
     for chunk, values in zip(chunks, parts, strict=True):
         ranks = pa.compute.index_in(values, value_set=ranked).to_numpy(zero_copy_only=False).astype(np.float64)
         spill.put(f"time-{chunk.number}", {"time": ranks[spill.get(chunk.file, "time_code").astype(np.int64) - 1]})
+
+
+def times_of_two_kinds(schema: Schema, number: str, text: str, sample: str) -> LogError:
+    """The error for times that are numbers in the chunk from `number` on and text, such as `sample`, from `text` on."""
+    return LogError(
+        f"Time column {schema.time!r} holds numbers ({number}) and text ({text}, e.g. {sample!r}). "
+        "Write all times in one way, or add the spelling of a missing one to `missing:`."
+    )
 
 
 def _times(spill: Spill, chunk: EncodedChunk) -> np.ndarray | None:

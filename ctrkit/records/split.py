@@ -60,14 +60,14 @@ class Split:
         """Each row by a hash of its number."""
 
         def part_of(first: int, rows: int, times: np.ndarray | None) -> np.ndarray:
-            draw = self._draws(first, rows)
+            draw = self.draws(first, rows)
             return np.select([draw < self.test, draw < self.test + self.validation], [TEST, VALIDATION], TRAIN).astype(
                 "u1"
             )
 
         return part_of
 
-    def _draws(self, first: int, rows: int) -> np.ndarray:
+    def draws(self, first: int, rows: int) -> np.ndarray:
         """Uniform float64 in `[0, 1)` for each row number."""
         constants = [np.full(rows, value % 2**64, dtype=np.uint64) for value in (self.seed, _SALT)]
         hashes = combine_many([*constants, np.arange(first, first + rows, dtype=np.uint64)])
@@ -101,7 +101,7 @@ class Split:
         """Each group's last rows: by time, by order, or drawn at random. `groups` is int64 `[rows of the log]`."""
         rows = len(groups)
         if times is None:
-            times = self._draws(0, rows) if self.by == "random" else np.arange(rows, dtype=np.float64)
+            times = self.draws(0, rows) if self.by == "random" else np.arange(rows, dtype=np.float64)
         order = np.lexsort((times, groups))
         sorted_groups, sorted_times = groups[order], times[order]
         starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])

@@ -15,7 +15,6 @@ from ctrkit.indexing.build import (
     learn_boundaries,
     learn_vocabulary,
     log_boundaries,
-    quantile_boundaries,
     rounded,
     values_of,
 )
@@ -59,7 +58,7 @@ def test_slice_of_a_longer_array_is_read_at_its_place() -> None:
 def test_quantile_buckets_hold_about_equally_many_rows(quantiles: int) -> None:
     data = np.random.default_rng(0).lognormal(size=10_000)
     values, counts = np.unique(data, return_counts=True)
-    edges = quantile_boundaries(values, counts, quantiles)
+    edges = learn_boundaries(Numeric(name="x", quantiles=quantiles), values, counts)
     rows = Counter(bisect_right(edges, x) for x in data)
     assert len(rows) == quantiles
     assert max(rows.values()) - min(rows.values()) <= 1
@@ -68,10 +67,10 @@ def test_quantile_buckets_hold_about_equally_many_rows(quantiles: int) -> None:
 def test_heavy_value_is_never_cut_and_makes_no_empty_bucket() -> None:
     data = [0] * 90 + list(range(1, 11))
     values, counts = np.unique(data, return_counts=True)
-    edges = quantile_boundaries(values.astype(float), counts, 10)
+    edges = learn_boundaries(Numeric(name="x", quantiles=10), values.astype(float), counts)
     assert {bisect_right(edges, x) for x in data} == set(range(len(edges) + 1))
-    assert quantile_boundaries(np.array([7.0]), np.array([5]), 4) == ()
-    assert quantile_boundaries(np.empty(0), np.empty(0, dtype=np.int64), 4) == ()
+    assert learn_boundaries(Numeric(name="x", quantiles=4), np.array([7.0]), np.array([5])) == ()
+    assert learn_boundaries(Numeric(name="x", quantiles=4), np.empty(0), np.empty(0, dtype=np.int64)) == ()
 
 
 def test_log_rule_gives_small_integers_their_own_bucket_and_squares_the_logarithm_above() -> None:
