@@ -22,6 +22,7 @@ from ctrkit.commands.serve import (
     stopped_by_signals,
     tell,
 )
+from ctrkit.commands.switching import switch_to_each
 from ctrkit.commands.workspace import hint
 from ctrkit.errors import ConfigError, CtrkitError
 from ctrkit.tracking.reference import ModelReference
@@ -77,12 +78,13 @@ def _serve(
         now(server, first)
         tell(server, f"ctrkit rank {_hint(config, name)}")
 
-        def follow() -> None:
-            for version in versions:
-                if _switched(server, reference, folder, version) and not stop.is_set():
-                    now(server, version)
+        def switch(version: Fetched) -> bool:
+            served = _switched(server, reference, folder, version)
+            if served and not stop.is_set():
+                now(server, version)
+            return served
 
-        threading.Thread(target=follow, name="ctrkit-follow", daemon=True).start()
+        threading.Thread(target=switch_to_each, args=(versions, switch), name="ctrkit-follow", daemon=True).start()
         stop.wait()
 
 
