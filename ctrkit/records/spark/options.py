@@ -1,0 +1,34 @@
+"""How to reach Spark, and what of a vocabulary is broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ctrkit.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkOptions:
+    """Options of a Spark session; none of them changes what is written."""
+
+    master: str | None = None  # None: what spark-submit or spark-defaults.conf say, else all cores of this machine.
+    conf: Mapping[str, Any] = field(default_factory=dict)  # Spark's own settings, such as spark.executor.memory: 8g.
+    broadcast_values: int = 250_000  # Of a vocabulary, the most frequent; the others are joined.
+
+    def __post_init__(self) -> None:
+        if self.master is not None and (not isinstance(self.master, str) or not self.master):
+            raise ConfigError(
+                f"data.spark.master: got {self.master!r}, expected e.g. 'local[*]' or 'spark://HOST:7077'."
+            )
+        if not isinstance(self.conf, Mapping):
+            raise ConfigError(
+                f"data.spark.conf: got {self.conf!r}, expected settings such as {{spark.executor.memory: 8g}}."
+            )
+        for name in self.conf:
+            if not str(name).startswith("spark."):
+                raise ConfigError(f"data.spark.conf: {name!r} is no setting of Spark; they begin with 'spark.'.")
+        values = self.broadcast_values
+        if isinstance(values, bool) or not isinstance(values, int) or values < 0:
+            raise ConfigError(f"data.spark.broadcast_values: got {values!r}, expected an integer >= 0.")

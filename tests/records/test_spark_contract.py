@@ -1,0 +1,31 @@
+"""The engine for a cluster passes the contracts, with chunks of some rows, joined vocabularies and split files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ctrkit.records.engine import Engine
+from tests.records.engine_contract import EngineContract
+from tests.records.spark_session import SmallShares, session
+from tests.records.test_prepare_extend import ExtendContract
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spark() -> Iterator[None]:
+    yield from session()
+
+
+class TestSpark(EngineContract):
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return SmallShares()
+
+
+class TestSparkExtends(ExtendContract):
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return SmallShares()
