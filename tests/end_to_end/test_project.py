@@ -20,7 +20,7 @@ from ctrkit.datasets import SyntheticLog, SyntheticOptions
 from tests.end_to_end.conftest import CTRKIT
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-TRIES = 3  # Of a promotion that only its latency keeps back, as other tests beside it may.
+TRIES = 3  # Of a promotion that only its latency keeps back, as whatever else the machine does may.
 SECONDS = 280  # Bounds a command that hangs; none takes a tenth of it on a machine of its own.
 
 
@@ -65,6 +65,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_the_words_of_the_readme_lead_from_a_log_to_ranked_ads(shop: Path) -> None:
     _, change, train, promote, serve, rank = commands()
