@@ -15,9 +15,9 @@ SILENT_BEFORE = 1.0  # Seconds: a step that ends sooner shows nothing.
 class Progress:
     """A counter with a total that may be unknown; call `advance` from one thread."""
 
-    def __init__(self, label: str, total: int | None, unit: str) -> None:
+    def __init__(self, label: str, total: int | None, unit: str, done: int = 0) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self.done = 0
+        self.done = self._before = done
         self.note = ""
         self._live = sys.stderr.isatty() and not os.environ.get("CTRKIT_QUIET")
         self._quiet = bool(os.environ.get("CTRKIT_QUIET"))
@@ -34,14 +34,21 @@ class Progress:
         if now - self._shown >= (0.1 if self._live else LINE_EVERY) and now - self._start >= SILENT_BEFORE:
             self._show(now)
 
+    def say(self, text: str) -> None:
+        """Print a line of its own at once."""
+        if not self._quiet:
+            sys.stderr.write(("\r\x1b[2K" if self._live else "") + f"{self.label}: {text}\n")
+            sys.stderr.flush()
+
     def _show(self, now: float, *, last: bool = False) -> None:
         if self._quiet:
             return
         seconds = max(now - self._start, 1e-9)
+        rate = (self.done - self._before) / seconds
         share = f" {self.done / self.total:4.0%}" if self.total else ""
-        text = f"{self.label}:{share} {self.done:,} {self.unit}, {self.done / seconds:,.0f}/s, {seconds:.0f} s"
-        if self.total and self.done and self.done < self.total:
-            text += f", {(self.total - self.done) * seconds / self.done:.0f} s left"
+        text = f"{self.label}:{share} {self.done:,} {self.unit}, {rate:,.0f}/s, {seconds:.0f} s"
+        if self.total and rate and self.done < self.total:
+            text += f", {(self.total - self.done) / rate:.0f} s left"
         text += f"  {self.note}" if self.note else ""
         state = f"{self.done} {self.note}"
         if last and state == self._last and not self._live:
@@ -61,9 +68,12 @@ class Progress:
 
 
 @contextlib.contextmanager
-def progress(label: str, *, total: int | None = None, unit: str = "rows") -> Iterator[Progress]:
-    """Yield a `Progress` on standard error; set the environment variable `CTRKIT_QUIET` to silence all of them."""
-    shown = Progress(label, total, unit)
+def progress(label: str, *, total: int | None = None, unit: str = "rows", done: int = 0) -> Iterator[Progress]:
+    """Yield a `Progress` on standard error; `done` units were done before.
+
+    Set the environment variable `CTRKIT_QUIET` to silence all of them.
+    """
+    shown = Progress(label, total, unit, done)
     try:
         yield shown
     finally:

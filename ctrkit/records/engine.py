@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ctrkit.errors import ConfigError
 from ctrkit.indexing import FeatureIndex
+from ctrkit.records.rejections import BadRows
 from ctrkit.records.split import Split
 from ctrkit.records.writer import WriterOptions
 from ctrkit.schema import Schema
@@ -18,16 +19,24 @@ INDEX, RECORDS = "index", "records"  # Folders that an engine writes.
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
-    """How a log is read and its records are written. None of it changes which rows or ids there are."""
+    """How a log is read and its records are written. Only `bad_rows` changes which rows there are."""
 
     writer: WriterOptions = field(default_factory=WriterOptions)
     threads: int | None = None  # None: as many as there are cores, at most 8.
     chunk_bytes: int = 16 << 20  # Of the log, that one thread holds at once.
+    bad_rows: Literal["fail", "skip"] = "fail"  # What happens to rows that do not fit the schema.
+    max_bad_share: float = 0.01  # Of all rows; more left out are an error.
 
     def __post_init__(self) -> None:
         for name, value in (("threads", self.threads), ("chunk_bytes", self.chunk_bytes)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigError(f"prepare.{name}: got {value!r}, expected an integer >= 1.")
+        BadRows(action=self.bad_rows, max_share=self.max_bad_share)
+
+    @property
+    def rejection(self) -> BadRows:
+        """`bad_rows` and `max_bad_share` as what reads the log takes them."""
+        return BadRows(action=self.bad_rows, max_share=self.max_bad_share)
 
 
 class Engine(Protocol):

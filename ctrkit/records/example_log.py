@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from ctrkit.errors import LogError, did_you_mean
 from ctrkit.records.block import FRAME_FOOTER, FRAME_HEADER
-from ctrkit.records.chunk import Chunk, Piece
+from ctrkit.records.chunk import Chunk, Piece, Position
 from ctrkit.records.example_columns import PADDING, BadExampleError, Examples
+from ctrkit.records.rejections import BadRowsError, Rejections
 from ctrkit.schema import Schema, Sequence, column_of
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -35,27 +36,51 @@ class Frames:
     stops: list[int]
     first: int  # Number of the first record, from 1.
     on_disk: int  # Bytes of the file.
+    after: int  # Byte of the decompressed file where the next record begins.
 
-    def columns(self, wanted: Collection[str], lists: Collection[str]) -> tuple[dict[str, pa.Array], set[str]]:
-        """The wanted features as `Examples.columns` gives them, and the names of all. Raises `LogError`."""
-        self._check_sums()
+    def columns(
+        self, wanted: Collection[str], lists: Collection[str], rejected: Rejections | None = None
+    ) -> tuple[dict[str, pa.Array], set[str], np.ndarray]:
+        """The wanted features as `Examples.columns` gives them, the names of all, and the places of the records.
+
+        Records that cannot be read are left out and added to `rejected`. Raises `LogError`, without `rejected` also for
+        such a record.
+        """
         starts, stops = np.array(self.starts, dtype=np.int64), np.array(self.stops, dtype=np.int64)
-        examples = Examples(np.frombuffer(self.buffer + bytes(PADDING), dtype=np.uint8), starts, stops)
-        try:
-            return examples.columns(list(wanted), lists), examples.names
-        except BadExampleError as error:
-            raise LogError(f"{self.path}, record {self.first + error.row:,}: {error}. Mend the record.") from error
+        kept = self._with_right_sums(rejected)
+        padded = np.frombuffer(self.buffer + bytes(PADDING), dtype=np.uint8)
+        while True:
+            examples = Examples(padded, starts[kept], stops[kept])
+            try:
+                return examples.columns(list(wanted), lists), examples.names, kept
+            except BadExampleError as error:
+                place = self.first + int(kept[error.row])
+                if rejected is None:
+                    raise BadRowsError(
+                        f"{self.path}, record {place:,}: {error}. Mend the record.",
+                        rows=kept[[error.row]],
+                        reason="no example",
+                    ) from error
+                rejected.reject("no example", "", [(f"{self.path}:{place}", str(error))])
+                kept = np.delete(kept, error.row)
 
-    def _check_sums(self) -> None:
-        """Compare every payload with its checksum."""
-        value, whole = google_crc32c.value, self.buffer
+    def _with_right_sums(self, rejected: Rejections | None) -> np.ndarray:
+        """The places of the records whose payload has its checksum."""
+        value, whole, kept = google_crc32c.value, self.buffer, []
         for place, (start, stop) in enumerate(zip(self.starts, self.stops, strict=True)):
             crc = value(whole[start:stop])
-            if ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF != int.from_bytes(whole[stop : stop + 4], "little"):
-                raise LogError(
-                    f"{self.path}, record {self.first + place:,}: its bytes are not those that were written (the "
-                    f"checksum differs). {_AGAIN}"
+            if ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF == int.from_bytes(whole[stop : stop + 4], "little"):
+                kept.append(place)
+                continue
+            told = "its bytes are not those that were written (the checksum differs)"
+            if rejected is None:
+                raise BadRowsError(
+                    f"{self.path}, record {self.first + place:,}: {told}. {_AGAIN}",
+                    rows=np.array([place]),
+                    reason="checksum",
                 )
+            rejected.reject("checksum", "", [(f"{self.path}:{self.first + place}", told)])
+        return np.array(kept, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +91,20 @@ class ExamplePiece(Piece):
     schema: Schema
     leading: bool  # Whether the log begins here: then every column must be there.
 
-    def parse(self) -> Chunk:
+    def parse(self, rejected: Rejections | None = None) -> Chunk:
         frames, wanted = self.frames, self.schema.columns
         lists = {str(column_of(feature)) for feature in self.schema.features if isinstance(feature, Sequence)}
-        columns, names = frames.columns(wanted, lists)
+        columns, names, kept = frames.columns(wanted, lists, rejected)
         if self.leading:
             self._check_names(names)
-        return Chunk(path=frames.path, unit="record", first=frames.first, rows=len(frames.starts), columns=columns)
+        return Chunk(
+            path=frames.path,
+            unit="record",
+            first=frames.first,
+            rows=len(kept),
+            columns=columns,
+            numbers=frames.first + kept,
+        )
 
     def _check_names(self, names: set[str]) -> None:
         """Raise `LogError` for a column that none of the first records has, as a slip would go unseen."""
@@ -90,20 +122,34 @@ class ExamplePiece(Piece):
             )
 
 
-def example_pieces(path: Path, schema: Schema, chunk_bytes: int, *, leading: bool) -> Iterator[ExamplePiece]:
-    """Yield the records of one file in pieces of about `chunk_bytes`. Raises `LogError` for a file cut short."""
-    for frames in read_frames(path, chunk_bytes):
-        yield ExamplePiece(frames=frames, schema=schema, leading=leading and frames.first == 1, on_disk=frames.on_disk)
+def example_pieces(
+    path: Path, schema: Schema, chunk_bytes: int, *, leading: bool, start: Position | None = None
+) -> Iterator[ExamplePiece]:
+    """Yield the records of one file, from `start` on, in pieces of about `chunk_bytes`.
+
+    Raises `LogError` for a file cut short.
+    """
+    begin = Position() if start is None else start
+    for frames in read_frames(path, chunk_bytes, begin):
+        yield ExamplePiece(
+            frames=frames,
+            schema=schema,
+            leading=leading and frames.first == 1,
+            on_disk=frames.on_disk,
+            after=Position(file=begin.file, offset=frames.after, number=frames.first + len(frames.starts)),
+        )
 
 
-def read_frames(path: Path, chunk_bytes: int) -> Iterator[Frames]:
+def read_frames(path: Path, chunk_bytes: int, start: Position | None = None) -> Iterator[Frames]:
     """Yield the records of a file, plain or gzip-compressed. Raises `LogError` for a file cut short or damaged."""
-    first, before = 1, 0
+    first, at, before = (1, 0, 0) if start is None else (start.number, start.offset, 0)
     with open(path, "rb") as raw:
         compressed = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
-        rest, ended = b"", False
+        for skipped in range(0, at, chunk_bytes):
+            _read(stream, min(chunk_bytes, at - skipped), path, raw)
+        rest, ended, before = b"", False, raw.tell() if at else 0
         while not ended:
             read = _read(stream, chunk_bytes, path, raw)
             ended = len(read) < chunk_bytes
@@ -111,7 +157,7 @@ def read_frames(path: Path, chunk_bytes: int) -> Iterator[Frames]:
             starts, stops, used = _frames(buffer, path, first)
             rest = buffer[used:]
             if starts:
-                position = raw.tell()
+                position, at = raw.tell(), at + used
                 yield Frames(
                     path=path,
                     buffer=buffer[:used],
@@ -119,6 +165,7 @@ def read_frames(path: Path, chunk_bytes: int) -> Iterator[Frames]:
                     stops=stops,
                     first=first,
                     on_disk=position - before,
+                    after=at,
                 )
                 first, before = first + len(starts), position
         if rest:

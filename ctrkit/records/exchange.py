@@ -154,7 +154,7 @@ def _rows(path: Path, index: FeatureIndex, *, has_weight: bool, has_group: bool)
     more = [LABEL, *([WEIGHT] if has_weight else []), *([GROUP] if has_group else [])]
     lengths = {field.name: field.length for field in index.fields}
     for frames in read_frames(path, _CHUNK):
-        columns, _ = frames.columns([*lengths, *more], [*lengths, *more])
+        columns, _, _ = frames.columns([*lengths, *more], [*lengths, *more])
         arrays = {}
         for name, column in columns.items():
             length = lengths.get(name, 1)

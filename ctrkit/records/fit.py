@@ -122,9 +122,9 @@ class Fitting:
                 counts.add(numbers, self._counts(chunk, f"{use}.codes", len(numbers)))
             cuts = learn_boundaries(feature, *counts.merged())
         rows = {str(c.number): number_rows(cuts, numbers) for c, numbers in zip(self.chunks, values, strict=True)}
-        self.spill.put(f"rows-{feature.name}", rows)
         if self._index is None:
             self._count_buckets(feature, rows, len(cuts) + 3)
+        self._put(feature, rows, learned=cuts)
         return cuts
 
     def _count_buckets(self, feature: Numeric, rows: Mapping[str, np.ndarray], size: int) -> None:
@@ -173,7 +173,7 @@ class Fitting:
             vocabulary = self._index.vocabularies[feature.name] if self._index is not None else None
             if vocabulary is None:
                 vocabulary = self._learn(feature, values, places)
-        self._put_rows(feature, self._rows_of(feature, vocabulary, values), places)
+        self._put_rows(feature, self._rows_of(feature, vocabulary, values), places, vocabulary)
         return vocabulary
 
     def _learn(self, feature: Categorical | Cross, values: pa.LargeStringArray, places: list[np.ndarray]) -> Vocabulary:
@@ -200,9 +200,17 @@ class Fitting:
         values, places = self._unified(feature)
         self._put_rows(feature, self._rows_of(self.schema[feature.of], vocabulary, values), places)
 
-    def _put_rows(self, feature: Feature, rows: np.ndarray, places: list[np.ndarray]) -> None:
+    def _put_rows(
+        self, feature: Feature, rows: np.ndarray, places: list[np.ndarray], vocabulary: Vocabulary | None = None
+    ) -> None:
         missing = np.zeros(1, dtype=np.int32)
         tables = {str(c.number): np.concatenate([missing, rows[at]]) for c, at in zip(self.chunks, places, strict=True)}
+        self._put(feature, tables, learned=vocabulary)
+
+    def _put(
+        self, feature: Feature, tables: Mapping[str, np.ndarray], *, learned: Vocabulary | tuple[float, ...] | None
+    ) -> None:
+        """Put the rows of a feature's codes aside, by chunk."""
         self.spill.put(f"rows-{feature.name}", tables)
 
     # --- crosses ------------------------------------------------------------------------------------------------

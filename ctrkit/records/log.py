@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ctrkit.errors import ArtifactError, LogError
-from ctrkit.records.chunk import Piece
+from ctrkit.records.chunk import Piece, Position
 from ctrkit.records.example_log import example_pieces
 from ctrkit.records.hive import files_below
 from ctrkit.records.parquet_log import parquet_pieces
@@ -35,7 +35,10 @@ def log_files(sources: Sources) -> list[Path]:
         if path.is_file():
             files.append(path)
         elif path.is_dir():
-            files += tfds_shards(path) if is_tfds(path) else files_below(path)
+            found = tfds_shards(path) if is_tfds(path) else files_below(path)
+            if not found:
+                raise ArtifactError(f"{path} is a folder that holds no files. Give a file, or the folder of its parts.")
+            files += found
         else:
             found = sorted(Path(p) for p in glob.glob(str(source), recursive=True) if Path(p).is_file())
             if not found:
@@ -48,16 +51,30 @@ def log_files(sources: Sources) -> list[Path]:
     return files
 
 
-def read_pieces(files: Sequence[Path], schema: Schema, *, chunk_bytes: int) -> Iterator[Piece]:
-    """Yield the log's rows in order, in pieces of about `chunk_bytes` of memory. Raises `LogError`."""
+def read_pieces(
+    files: Sequence[Path], schema: Schema, *, chunk_bytes: int, start: Position | None = None
+) -> Iterator[Piece]:
+    """Yield the log's rows in order, in pieces of about `chunk_bytes` of memory, from `start` on.
+
+    Raises `LogError` for a file that cannot be read, whatever becomes of bad rows.
+    """
+    begin = Position() if start is None else start
     for number, path in enumerate(files):
+        if number < begin.file:
+            continue
+        here = begin if number == begin.file else Position(file=number)
         try:
+            if len(files) > 1 and path.stat().st_size == 0:
+                raise LogError(
+                    f"{path} is empty (0 bytes), other files of the log are not. Fetch it again; if nothing is "
+                    "missing, remove it or give it the line of column names."
+                )
             if schema.format.kind == "tfrecord" or is_tfrecord(path):
-                yield from example_pieces(path, schema, chunk_bytes, leading=number == 0)
+                yield from example_pieces(path, schema, chunk_bytes, leading=number == 0, start=here)
             elif schema.format.kind == "parquet":
-                yield from parquet_pieces(path, schema, max(1, chunk_bytes // PARQUET_ROW_BYTES))
+                yield from parquet_pieces(path, schema, max(1, chunk_bytes // PARQUET_ROW_BYTES), here)
             else:
-                yield from text_pieces(path, schema, chunk_bytes)
+                yield from text_pieces(path, schema, chunk_bytes, here)
         except OSError as error:
             raise LogError(f"Cannot read {path}: {error.strerror or error}.") from error
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ctrkit.atomic import TEMPORARY_MARK, remove_leftovers, write_json
+from ctrkit.atomic import remove_leftovers, write_json
 from ctrkit.errors import ArtifactError, ConfigError, IndexMismatchError, SchemaError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.indexing.extend import check_extensible
@@ -27,11 +24,15 @@ from ctrkit.records.log import Sources, log_files
 from ctrkit.records.manifest import Manifest
 from ctrkit.records.parent import Extend, forget, index_folder, is_own, own_parent
 from ctrkit.records.reader import Records
+from ctrkit.records.rejections import REJECTED_FILE, Rejections
+from ctrkit.records.scratch import finish, is_finished, put_in_place, remove_scratch, scratch
 from ctrkit.records.split import PARTS, Split
 from ctrkit.records.times import TIMES_FILE
 from ctrkit.schema import Schema
+from ctrkit.version import __version__
 
 FORMAT_VERSION = 1
+ENCODING_VERSION = 1  # Of what a killed run leaves for the next; raise it when engines put other things aside.
 LOCK_FILE, PREPARED_FILE = "prepare.lock", "prepared.json"
 _AGAIN = "Run `ctrkit prepare` again."
 
@@ -100,13 +101,20 @@ class Prepared:
         """
         inputs = self.description["inputs"]
         sources = [[Path(source["path"]).name, source["bytes"]] for source in inputs["sources"]]
-        meaning = json.dumps([sources, inputs["split"], inputs["writer"]], sort_keys=True)
+        left_out = [inputs["bad_rows"]] if "bad_rows" in inputs else []
+        meaning = json.dumps([sources, inputs["split"], inputs["writer"], *left_out], sort_keys=True)
         return hashlib.sha256(meaning.encode()).hexdigest()
 
     @property
     def rows(self) -> dict[str, int]:
         """Rows of each part that there is."""
         return {part: facts["rows"] for part, facts in self.description["parts"].items()}
+
+    @property
+    def rejected(self) -> Rejections | None:
+        """Rows that were left out; None where bad rows are an error."""
+        told = self.description.get("rejected")
+        return None if told is None else Rejections.from_dict(told)
 
     @property
     def schema(self) -> Schema:
@@ -156,19 +164,19 @@ def prepare(
     """Learn the feature index from the training part of a log and write the records of all parts.
 
     When `work_dir` already holds what the same log, schema, split and options give, it is returned at once. A run
-    that was killed leaves nothing that is taken for whole; the next run starts anew.
+    that was killed leaves nothing that is taken for whole; the next run of the same inputs goes on where it was.
 
     Args:
       schema: what the log's columns mean.
       sources: a path, a pattern such as `logs/*.tsv.gz`, a folder, or a list of them, in the order of the log.
       work_dir: gets `index/`, `records/<part>/` and, last, `prepared.json`.
       split: shares and way of the parts; by default 10% at random for each of validation and test.
-      options: threads, memory, record layout.
+      options: threads, memory, record layout, what happens to rows that do not fit the schema.
       index: use this index instead of learning one, as for a later log.
       extend: append to this index instead of learning one, as for a later log: rows and boundaries stay, new values
         that pass their threshold in the training part come after the known ones. True takes the index that lies in
         `work_dir`, which the extended one replaces. Killed and run again, it extends the same index.
-      force: do it again even when it is up to date.
+      force: do it again from the start, even when it is up to date.
       engine: by default the one for this machine.
 
     Raises:
@@ -218,7 +226,7 @@ def _prepare(
     engine: Engine | None,
 ) -> Prepared:
     inputs = _inputs(schema, files, split, options, index)
-    for name in ("prepare", INDEX, RECORDS, PREPARED_FILE):
+    for name in (INDEX, RECORDS, PREPARED_FILE):
         remove_leftovers(work_dir / name)
     there = _there(work_dir)
     known = {} if there is None else there.description["inputs"]
@@ -231,27 +239,45 @@ def _prepare(
         and (own or extend is None or extend is False)
         and not (own and "extend" not in known)
     ):
-        return there
+        return _up_to_date(there, options)
     parent = _parent(extend, work_dir, schema, there, again=known.get("extend") if same else None)
-    extended = {} if parent is None else {"extend": parent.fingerprint}
-    if there is not None and not force and known == {**inputs, **extended}:
-        return there
+    inputs |= {} if parent is None else {"extend": parent.fingerprint}
+    if there is not None and not force and known == inputs:
+        return _up_to_date(there, options)
+    engine = LocalEngine() if engine is None else engine
     started = time.monotonic()
-    with disk_errors(work_dir), _scratch(work_dir) as folder:
-        more = {} if parent is None else {"extend": parent}  # An engine need not be able to.
-        learned = (LocalEngine() if engine is None else engine).run(
-            schema, files, folder, split=split, options=options, index=index, **more
-        )
-        if _inputs(schema, files, split, options, index) != inputs:
-            raise ArtifactError(
-                f"The log changed while it was read ({files[0]}, …). Run it again when its writer is done."
-            )
+    with (
+        disk_errors(work_dir),
+        scratch(work_dir, _key(inputs, engine), anew=force or not getattr(engine, "resumes", False)) as folder,
+    ):
+        if not is_finished(folder, work_dir):
+            more = {} if parent is None else {"extend": parent}  # An engine need not be able to.
+            engine.run(schema, files, folder, split=split, options=options, index=index, **more)
+            if {**inputs, **_inputs(schema, files, split, options, index)} != inputs:
+                raise ArtifactError(
+                    f"The log changed while it was read ({files[0]}, …). Run it again when its writer is done."
+                )
+            finish(folder)
         if not own:
             forget(work_dir, lambda copy: copy.rename(folder / "old-parent"))
-        _put_in_place(folder, work_dir)
-        description = _describe(schema, learned, work_dir, {**inputs, **extended}, time.monotonic() - started)
-        write_json(work_dir / PREPARED_FILE, description)
+        put_in_place(folder, work_dir, PREPARED_FILE)
+        write_json(work_dir / PREPARED_FILE, _describe(schema, work_dir, inputs, time.monotonic() - started))
     return Prepared.open(work_dir)
+
+
+def _up_to_date(there: Prepared, options: PrepareOptions) -> Prepared:
+    """What is there already, unless more of it was rejected than is now allowed."""
+    remove_scratch(there.work_dir)
+    rejected = there.rejected
+    if rejected is not None:
+        options.rejection.check(rejected, sum(there.rows.values()))
+    return there
+
+
+def _key(inputs: dict[str, Any], engine: Engine) -> str:
+    """Runs of the same inputs by the same program may take over what another left unfinished."""
+    meaning = json.dumps([inputs, type(engine).__name__, __version__, ENCODING_VERSION], sort_keys=True)
+    return hashlib.sha256(meaning.encode()).hexdigest()[:16]
 
 
 def _there(work_dir: Path) -> Prepared | None:
@@ -321,33 +347,12 @@ def _inputs(
         "split": dataclasses.asdict(split),
         "writer": dataclasses.asdict(options.writer),
         "index": None if index is None else index.fingerprint,
+        **({"bad_rows": options.bad_rows} if options.bad_rows != "fail" else {}),  # Older folders do not tell it.
     }
 
 
-@contextlib.contextmanager
-def _scratch(work_dir: Path) -> Iterator[Path]:
-    """A folder in `work_dir` that is gone afterwards, whatever happens."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    folder = work_dir / f".prepare{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, work_dir: Path) -> None:
-    """Replace the old index and records. Without prepared.json in between nobody takes the mixture for whole."""
-    (work_dir / PREPARED_FILE).unlink(missing_ok=True)
-    for name in (INDEX, RECORDS):
-        if (work_dir / name).exists():
-            (work_dir / name).rename(folder / f"old-{name}")
-        (folder / name).rename(work_dir / name)
-
-
-def _describe(
-    schema: Schema, index: FeatureIndex, work_dir: Path, inputs: dict[str, Any], seconds: float
-) -> dict[str, Any]:
+def _describe(schema: Schema, work_dir: Path, inputs: dict[str, Any], seconds: float) -> dict[str, Any]:
+    index = FeatureIndex.load(work_dir / INDEX, verify=False)
     parts: dict[str, dict[str, Any]] = {}
     try:
         times = json.loads((work_dir / RECORDS / TIMES_FILE).read_text(encoding="utf-8"))
@@ -360,10 +365,14 @@ def _describe(
             if part in times:
                 parts[part]["time"] = times[part]
     extension = index.statistics.get("extension") if "extend" in inputs else None
+    rejected = None
+    if (work_dir / RECORDS / REJECTED_FILE).exists():
+        rejected = json.loads((work_dir / RECORDS / REJECTED_FILE).read_text(encoding="utf-8"))
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": index.fingerprint,
         **({} if extension is None else {"extension": extension}),
+        **({} if rejected is None else {"rejected": rejected}),
         "seconds": round(seconds, 3),
         "parts": parts,
         "schema": schema.to_dict(),

@@ -13,17 +13,19 @@ from ctrkit.indexing.columns import UnreadableValueError
 from ctrkit.indexing.hashing import hash64
 from ctrkit.records.chunk import Chunk
 from ctrkit.records.coded import Coded, code, code_numbers, code_tokens
+from ctrkit.records.readable import check_values
+from ctrkit.records.rejections import BadRowsError
 from ctrkit.schema import Schema
 
 NO_GROUP = -(2**63)  # Rows whose group is missing; they form one group.
 
 
 def labels(chunk: Chunk, schema: Schema) -> np.ndarray:
-    """float32 `[rows]`, each 0 or 1. Raises `LogError` with a value that is no label, its count and what to write."""
+    """float32 `[rows]`, each 0 or 1. Raises `BadRowsError` with a value that is none, its count and what to write."""
     rule = schema.label
     raw = code_or_explain(chunk, rule.column, "the label")
     raw = raw if _is_number(raw) else code_tokens(raw, schema)
-    _refuse_missing(chunk, raw.codes == 0, f"label column {rule.column!r}", "Drop such rows from the log.")
+    _refuse_missing(chunk, raw.codes == 0, f"label column {rule.column!r}", "Drop such rows from the log.", rule.column)
     table = np.full(len(raw.values) + 1, np.nan, dtype=np.float32)
     for place, value in enumerate(raw.values.to_pylist(), start=1):
         with contextlib.suppress(ValueError):
@@ -36,7 +38,8 @@ def labels(chunk: Chunk, schema: Schema) -> np.ndarray:
         fix = f"expected 0 or 1. Write a rule in the schema, e.g. `label: {rule.column} >= 4`"
         if rule.operator is not None:
             fix = f"which the rule `{rule}` cannot compare as a number. Mend the log, or compare with a quoted string"
-        raise LogError(f"{got}, {fix} ({chunk.share(len(bad))}).")
+        message = f"{got}, {fix} ({chunk.share(len(bad))})."
+        raise BadRowsError(message, rows=bad, reason="no label", column=rule.column)
     return found
 
 
@@ -46,7 +49,7 @@ def _is_number(raw: Coded) -> bool:
 
 
 def weights(chunk: Chunk, schema: Schema) -> np.ndarray:
-    """float32 `[rows]`, finite and not negative. Raises `LogError`."""
+    """float32 `[rows]`, finite and not negative. Raises `BadRowsError`."""
     assert schema.weight is not None
     codes, table = read_numbers(chunk, schema, schema.weight, "`weight`")
     found = table[codes].astype(np.float32)
@@ -54,9 +57,12 @@ def weights(chunk: Chunk, schema: Schema) -> np.ndarray:
     if len(bad):
         value = found[bad[0]]
         shown = "nothing (or NaN)" if math.isnan(value) else value
-        raise LogError(
+        raise BadRowsError(
             f"{chunk.place(int(bad[0]))}: weight column {schema.weight!r} holds {shown}, expected a finite number >= 0 "
-            f"({chunk.share(len(bad))}). Mend or drop such rows."
+            f"({chunk.share(len(bad))}). Mend or drop such rows.",
+            rows=bad,
+            reason="no weight",
+            column=schema.weight,
         )
     return found
 
@@ -79,7 +85,7 @@ def _group(token: str) -> int:
 def times(chunk: Chunk, schema: Schema) -> np.ndarray | Coded:
     """float64 `[rows]` where the column holds numbers, timestamps or dates; else its tokens, which sort as text.
 
-    Raises `LogError` for a missing time.
+    Where most rows hold numbers, text is no time. Raises `BadRowsError` for that and for a missing time.
     """
     column = schema.time
     assert column is not None
@@ -92,41 +98,72 @@ def times(chunk: Chunk, schema: Schema) -> np.ndarray | Coded:
     try:
         codes, table = code_numbers(coded, schema)
     except UnreadableValueError:
-        _refuse_missing(chunk, coded.codes == 0, what, fix)
-        return coded
+        _refuse_missing(chunk, coded.codes == 0, what, fix, column)
+        text = np.flatnonzero(np.isin(coded.codes, 1 + _no_numbers(coded, schema)))
+        if 2 * len(text) >= chunk.rows:
+            return coded
+        value = coded.values[int(coded.codes[text[0]]) - 1].as_py()
+        raise BadRowsError(
+            f"{chunk.place(int(text[0]))}: {what} holds {value!r}, expected a number as in most rows "
+            f"({chunk.share(len(text))}). Mend such rows, or add the spelling of a missing time to `missing:` in the "
+            "schema's format.",
+            rows=text,
+            reason="no number",
+            column=column,
+        ) from None
     found = table[codes]
-    _refuse_missing(chunk, np.isnan(found), what, fix)
+    _refuse_missing(chunk, np.isnan(found), what, fix, column)
     return found
 
 
 def read_numbers(chunk: Chunk, schema: Schema, column: str, reader: str) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of a number column and float64 of each code. Raises `LogError` for text that is no number."""
+    """Codes of a number column and float64 of each code. Raises `BadRowsError` for text that is no number."""
     raw = code_or_explain(chunk, column, reader)
     try:
         return code_numbers(raw, schema)
     except UnreadableValueError as error:
-        count = int((raw.codes == error.place + 1).sum())
-        row = int(np.argmax(raw.codes == error.place + 1))
-        raise LogError(
-            f"{chunk.place(row)}: column {column!r} holds {error.value!r}, but {reader} expects {error.expected} "
-            f"({chunk.share(count)}). If it means no value, add it to `missing:` in the "
-            f"schema's format; if it is a name, declare {column!r} as categorical."
+        bad = np.flatnonzero(np.isin(raw.codes, 1 + _no_numbers(raw, schema)))
+        value = raw.values[int(raw.codes[bad[0]]) - 1].as_py()
+        raise BadRowsError(
+            f"{chunk.place(int(bad[0]))}: column {column!r} holds {value!r}, but {reader} expects {error.expected} "
+            f"({chunk.share(len(bad))}). If it means no value, add it to `missing:` in the "
+            f"schema's format; if it is a name, declare {column!r} as categorical.",
+            rows=bad,
+            reason="no number",
+            column=column,
         ) from error
 
 
+def _no_numbers(raw: Coded, schema: Schema) -> np.ndarray:
+    """The places of the values that are no numbers."""
+    found = []
+    for place, value in enumerate(raw.values.to_pylist()):
+        try:
+            code_numbers(Coded(codes=np.zeros(0, np.int32), values=pa.array([value], raw.values.type)), schema)
+        except UnreadableValueError:
+            found.append(place)
+    return np.array(found, dtype=np.int64)
+
+
 def code_or_explain(chunk: Chunk, column: str, reader: str, array: pa.Array | None = None) -> Coded:
-    """The coded raw values of a column that holds one value a row. Raises `LogError` for lists and the like."""
+    """The coded raw values of a column that holds one value a row.
+
+    Raises `LogError` for lists and the like, `BadRowsError` for values that are no text.
+    """
     values = chunk.columns[column] if array is None else array
     try:
-        return code(values)
+        raw = code(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise LogError(
             f"{chunk.path}: column {column!r} has type {values.type}, but {reader} expects one value a row. "
             "A list is read by a feature of `kind: sequence`."
         ) from error
+    check_values(chunk, column, raw)
+    return raw
 
 
-def _refuse_missing(chunk: Chunk, missing: np.ndarray, what: str, fix: str) -> None:
+def _refuse_missing(chunk: Chunk, missing: np.ndarray, what: str, fix: str, column: str) -> None:
     rows = np.flatnonzero(missing)
     if len(rows):
-        raise LogError(f"{chunk.place(int(rows[0]))}: {what} is missing ({chunk.share(len(rows))}). {fix}")
+        message = f"{chunk.place(int(rows[0]))}: {what} is missing ({chunk.share(len(rows))}). {fix}"
+        raise BadRowsError(message, rows=rows, reason="missing", column=column)
