@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from ctrkit.commands.console import say
 from ctrkit.commands.extension_report import extension_table
 from ctrkit.commands.instantiating import make
+from ctrkit.commands.prepare_engine import engine_of, files_of_table
 from ctrkit.commands.workspace import hint, plain, work_dir
 from ctrkit.errors import ArtifactError, ConfigError
 from ctrkit.schema import Schema
@@ -23,6 +24,8 @@ def run(config: DictConfig) -> None:
     """Prepare and say what to do next."""
     prepared = prepare_log(config)
     describe(prepared, work_dir(config))
+    for line in rejection_lines(prepared):
+        say(line)
     if prepared.extension is not None:
         say(f"  extends index {prepared.extension['parent'][:12]} by {prepared.extension['train_rows']:,} rows")
         say(extension_table(prepared.extension))
@@ -49,12 +52,29 @@ def prepare_log(config: DictConfig) -> Prepared:
         options=make(config.data.prepare),
         extend=config.data.get("extend"),
         force=bool(config.force),
+        engine=engine_of(config),
     )
+
+
+def rejection_lines(prepared: Prepared) -> list[str]:
+    """What was left out of the log, and where it is shown; nothing where bad rows are an error."""
+    rejected = prepared.rejected
+    if rejected is None:
+        return []
+    if not rejected.rows:
+        return ["  rejected   none"]
+    whole = rejected.rows + sum(prepared.rows.values())
+    return [
+        f"  rejected   {rejected.rows:>12,} of {whole:,} rows ({rejected.rows / whole:.3%}): {rejected.summary()}",
+        f"             e.g. {rejected.example()}",
+        f"             more: {prepared.work_dir / 'records' / 'rejected.json'}",
+    ]
 
 
 def schema_of(config: DictConfig) -> Schema:
     """The configured schema; its log is of the format that `data.format` names, where it names one."""
     schema, kind = Schema.from_dict(plain(config.schema)), config.data.get("format")
+    kind = "parquet" if config.data.get("table") is not None else kind
     return schema if kind is None else dataclasses.replace(schema, format=schema.format.of_kind(str(kind)))
 
 
@@ -63,6 +83,8 @@ def log_files(config: DictConfig) -> list[Path]:
 
     Raises `ArtifactError` when a file is absent, `ConfigError` when none is named.
     """
+    if config.data.get("table") is not None:
+        return files_of_table(config, schema_of(config).columns)
     if config.data.get("build") and config.data.get("path") is None:
         built = make(config.data.build, out=work_dir(config) / "log")
         return [Path(path) for path in (built if isinstance(built, list | tuple) else [built])]

@@ -13,6 +13,8 @@ __all__ = [
     "RecordWriter",
     "Records",
     "Shard",
+    "SparkEngine",
+    "SparkOptions",
     "Split",
     "WriterOptions",
     "decode_block",
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from ctrkit.records.manifest import Manifest, Shard
     from ctrkit.records.prepare import Prepared, PrepareOptions, prepare
     from ctrkit.records.reader import Records
+    from ctrkit.records.spark.engine import SparkEngine
+    from ctrkit.records.spark.options import SparkOptions
     from ctrkit.records.split import Split
     from ctrkit.records.tfds_metadata import decode_block, describe_records
     from ctrkit.records.writer import RecordWriter, WriterOptions
@@ -38,6 +42,8 @@ else:
             "manifest": ["Manifest", "Shard"],
             "prepare": ["Prepared", "PrepareOptions", "prepare"],
             "reader": ["Records"],
+            "spark.engine": ["SparkEngine"],
+            "spark.options": ["SparkOptions"],
             "split": ["Split"],
             "tfds_metadata": ["decode_block", "describe_records"],
             "writer": ["RecordWriter", "WriterOptions"],

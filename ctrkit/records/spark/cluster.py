@@ -30,6 +30,9 @@ _DEFAULTS = {
     "spark.ui.enabled": "false",
     "spark.log.level": "ERROR",
 }
+_CONFIGURED = ("SPARK_CONF_DIR", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT")  # By the user.
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+_QUIET_LOG = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
 _LOOPBACK = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 _TASKS_A_CORE = 4  # So that cores end together although tasks do not take equally long.
 _EVERY = 0.5  # Seconds between two looks at how far Spark is.
@@ -80,10 +83,11 @@ def _start(options: SparkOptions, *, hive: bool) -> Any:
     given = {str(name): _spelled(value) for name, value in options.conf.items()}
     if options.master is not None:
         given["spark.master"] = options.master
+    quietly = {} if any(name in os.environ for name in _CONFIGURED) else {_JAVA_OPTIONS: _QUIET_LOG}
     with _workers_python():
         try:
             # First the Java process alone: it knows spark-defaults.conf and what spark-submit was told.
-            SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(given.items())))
+            SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll([*{**quietly, **given}.items()]))
             conf = SparkConf(_jvm=SparkContext._jvm)
             if "spark.master" not in given and conf.get("spark.master", "local[*]") == "local[*]":
                 conf.setMaster(_LOCAL)
