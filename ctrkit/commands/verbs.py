@@ -65,15 +65,15 @@ _ALL = (
         summary="raw log -> feature index and records",
         text=(
             "Reads the log once in bounded memory, splits it, learns the feature index from the training part alone\n"
-            "and writes TFRecord shards. Run again with the same inputs it has nothing to do; killed, it goes on where\n"
-            "it was. A row that does not fit the schema is an error that names file, line and column, or is left out\n"
+            "and writes TFRecord shards. Run again with the same inputs it has nothing to do; killed, it goes on\n"
+            "where it was. A row that does not fit the schema is an error that names file, line and column, or is left out\n"
             "and counted; a file that cannot be read whole is an error always."
         ),
         examples=(
             "ctrkit prepare experiment=criteo data.path=train.tsv.gz",
             "ctrkit prepare schema=my_schema data=files data.path='logs/*.csv' data.split.by=time name=mine",
             "ctrkit prepare experiment=mine data.path='logs/today.csv' --extend",
-            "ctrkit prepare experiment=mine data.table=ads.clicks data.engine=spark data.spark.master=spark://host:7077",
+            "ctrkit prepare experiment=mine data.table=ads.clicks data.engine=spark",
         ),
         keys={
             **WHERE,
@@ -81,7 +81,7 @@ _ALL = (
             "data.split.by=random|time|order": "which rows are held out",
             "data.split.validation=SHARE": "share of rows for early stopping",
             "data.split.test=SHARE": "share of rows for the final figure",
-            "data.bad_rows=fail|skip": "rows that do not fit the schema; skipped ones are told in records/rejected.json",
+            "data.bad_rows=fail|skip": "rows that do not fit the schema; records/rejected.json tells of skipped ones",
             "data.max_bad_share=SHARE": "of rows that may be skipped (0.01); more of them are an error",
             "--extend, data.extend=INDEX": "append a later log's values to the index in work_dir, or in a folder",
             "data.engine=local|spark": "on this machine, or on Spark: the same index and records, byte for byte",
