@@ -28,7 +28,6 @@ _LOCAL = "local[*,4]"  # All cores; a task whose Python process dies is tried ag
 _DEFAULTS = {
     "spark.app.name": "ctrkit prepare",
     "spark.ui.enabled": "false",
-    "spark.log.level": "ERROR",
 }
 _CONFIGURED = ("SPARK_CONF_DIR", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT")  # By the user.
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
@@ -50,10 +49,8 @@ def connected(options: SparkOptions, *, hive: bool = False) -> Iterator[Cluster]
     `hive`: a session of our own sees the Hive metastore. Raises `ConfigError` when pyspark or Java is not there.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import pyspark
-            from pyspark.sql import SparkSession
+        import pyspark
+        from pyspark.sql import SparkSession
     except ImportError as error:
         raise ConfigError(
             f"data.engine=spark needs pyspark, which cannot be imported ({error}). Type: pip install 'ctrkit[spark]'"
@@ -66,7 +63,8 @@ def connected(options: SparkOptions, *, hive: bool = False) -> Iterator[Cluster]
     if running is not None:
         yield Cluster(running)
         return
-    started = _start(options, hive=hive)
+    with _no_warnings():
+        started = _start(options, hive=hive)
     try:
         yield Cluster(started)
     finally:
@@ -103,6 +101,8 @@ def _start(options: SparkOptions, *, hive: bool) -> Any:
             session = (builder.enableHiveSupport() if hive else builder).getOrCreate()
         except Exception as error:
             raise EngineError(f"Spark cannot be started: {explained(error)}") from error
+    if "spark.log.level" not in dict(conf.getAll()):
+        session.sparkContext.setLogLevel("ERROR")
     if local and "spark.sql.shuffle.partitions" not in dict(conf.getAll()):
         session.conf.set("spark.sql.shuffle.partitions", str(2 * session.sparkContext.defaultParallelism))
     return session
