@@ -24,6 +24,7 @@ from ctrkit.records.workers import Workers
 from ctrkit.schema import Categorical, Cross, Feature, Hashed, Numeric, Schema
 from ctrkit.schema import Sequence as SequenceFeature
 
+_SIDE_BY_SIDE = 2  # Of features that need much memory.
 _MANY = 400_000  # Distinct strings of chunks; fitting takes about 80 bytes for each.
 _Tokens: TypeAlias = Categorical | Hashed | Cross
 
@@ -146,11 +147,12 @@ class Fitting:
         return np.bincount(found if trained.all() else found[trained], minlength=size)
 
     def _jobs(self, features: Sequence[_Tokens]) -> list[list[_Tokens]]:
-        """Features to fit side by side, long jobs first; those that need much memory come in turn, in one job."""
+        """Features to fit side by side, long jobs first; those that need much memory come in turn, in two jobs."""
         sizes = {f.name: sum(self.spill.strings(*self._file(f, c)) for c in self.chunks) for f in features}
-        many = [f for f in features if sizes[f.name] > _MANY]
-        few = sorted((f for f in features if sizes[f.name] <= _MANY), key=lambda f: -sizes[f.name])
-        return [*([many] if many else []), *([f] for f in few)]
+        ordered = sorted(features, key=lambda f: -sizes[f.name])
+        many = [f for f in ordered if sizes[f.name] > _MANY]
+        in_turn = [many[place::_SIDE_BY_SIDE] for place in range(_SIDE_BY_SIDE)]
+        return [*(job for job in in_turn if job), *([f] for f in ordered[len(many) :])]
 
     # --- tokens -------------------------------------------------------------------------------------------------
 

@@ -151,7 +151,7 @@ def _write(
     options: PrepareOptions,
 ) -> None:
     has_weight, has_group = fitting.schema.weight is not None, fitting.schema.group is not None
-    used = [number for number in range(len(PARTS)) if any((part == number).any() for part in parts)]
+    sizes = np.sum([np.bincount(part, minlength=len(PARTS)) for part in parts], axis=0).tolist()
     with progress("writing", total=sum(map(len, parts)), unit="rows") as shown, contextlib.ExitStack() as stack:
         writers = {
             number: stack.enter_context(
@@ -161,10 +161,12 @@ def _write(
                     width=index.width,
                     has_weight=has_weight,
                     has_group=has_group,
+                    rows=sizes[number],
                     options=options.writer,
                 )
             )
-            for number in used
+            for number in range(len(PARTS))
+            if sizes[number]
         }
         for chunk, ids in workers.map(lambda chunk: (chunk, fitting.ids(chunk, index)), chunks):
             part = parts[chunk.number]

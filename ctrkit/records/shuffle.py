@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ import numpy as np
 from ctrkit.indexing.hashing import combine_many
 from ctrkit.records.workers import Workers
 
-BUCKET_BITS = 6  # 64 bucket files a level.
+BUCKET_BITS = 6  # 64 bucket files a level,
+MOST_BITS = 8  # or as many as 256 where so many rows are expected that buckets of buckets would be needed.
 _KINDS = ("keys", "rows")  # Files of a bucket.
+_FULL = 1.8  # Times the memory that a bucket may have; from 2 on it is cut into buckets of its own.
 _WAITING = 2  # Arrays of rows that may wait for the worker: so many are in memory besides.
 
 
@@ -24,7 +27,7 @@ class _Bucketed(NamedTuple):
 
     keys: np.ndarray  # uint64 [n].
     rows: np.ndarray  # int32 [n, words].
-    ends: np.ndarray  # int64 [64]: where each bucket ends.
+    ends: np.ndarray  # int64 [buckets]: where each bucket ends.
 
     def of(self, bucket: int) -> tuple[np.ndarray, np.ndarray]:
         """Keys and rows of one bucket."""
@@ -47,10 +50,21 @@ class HashOrder:
     """
 
     def __init__(
-        self, directory: Path, words: int, workers: Workers, *, seed: int, memory: int = 1 << 25, level: int = 0
+        self,
+        directory: Path,
+        words: int,
+        workers: Workers,
+        *,
+        seed: int,
+        memory: int = 1 << 25,
+        rows: int = 0,
+        above: tuple[int, int] = (0, 0),
     ) -> None:
+        """`rows` are those expected, of `words` 32-bit words; `above` are the level and the bits of the hash above."""
         self._directory, self._words, self._workers = directory, words, workers
-        self._seed, self._memory, self._level = seed, memory, level
+        self._seed, self._memory, (self._level, self._above) = seed, memory, above
+        wanted = rows * 4 * (2 + words) / (_FULL * memory)  # Buckets.
+        self._bits = max(BUCKET_BITS, min(MOST_BITS, math.ceil(math.log2(max(1.0, wanted)))))
         self._next = 0  # Number of the next row.
         self._running: deque[Future[None]] = deque()
         self._pending: list[_Bucketed] = []
@@ -80,10 +94,10 @@ class HashOrder:
         self._add(*above._read(bucket, first, count))
 
     def _add(self, keys: np.ndarray, rows: np.ndarray) -> None:
-        shift = np.uint64(64 - BUCKET_BITS * (self._level + 1))
-        buckets = (keys >> shift).astype(np.uint8) & np.uint8(2**BUCKET_BITS - 1)
+        shift = np.uint64(64 - self._above - self._bits)
+        buckets = (keys >> shift).astype(np.uint8) & np.uint8(2**self._bits - 1)
         order = np.argsort(buckets, kind="stable")
-        ends = np.cumsum(np.bincount(buckets, minlength=2**BUCKET_BITS))
+        ends = np.cumsum(np.bincount(buckets, minlength=2**self._bits))
         self._pending.append(_Bucketed(keys[order], rows[order], ends))
         self._pending_bytes += keys.nbytes + rows.nbytes
         if self._pending_bytes >= self._memory:
@@ -91,7 +105,7 @@ class HashOrder:
 
     def _spill(self) -> None:
         self._directory.mkdir(exist_ok=True)
-        for bucket in range(2**BUCKET_BITS):
+        for bucket in range(2**self._bits):
             parts = [pending.of(bucket) for pending in self._pending]
             count = sum(len(keys) for keys, _ in parts)
             if count:
@@ -103,7 +117,7 @@ class HashOrder:
         self._pending, self._pending_bytes = [], 0
 
     def _file(self, bucket: int, kind: str) -> Path:
-        return self._directory / f"bucket-{self._level}-{bucket:02d}-{kind}"
+        return self._directory / f"bucket-{self._level}-{bucket:03d}-{kind}"
 
     def drain(self) -> Iterator[np.ndarray]:
         """Yield all rows in their final order as packed arrays; the bucket files are deleted on the way."""
@@ -127,7 +141,7 @@ class HashOrder:
 
     def _whole(self, bucket: int) -> np.ndarray | None:
         """The sorted rows of a bucket, None when they are too many for memory."""
-        deepest = BUCKET_BITS * (self._level + 2) > 64
+        deepest = self._above + self._bits + BUCKET_BITS > 64
         if self._spilled[bucket] * 4 * (2 + self._words) > 2 * self._memory and not deepest:
             return None
         keys, rows = self._read(bucket, 0, self._spilled[bucket])
@@ -152,7 +166,7 @@ class HashOrder:
             self._workers,
             seed=self._seed,
             memory=self._memory,
-            level=self._level + 1,
+            above=(self._level + 1, self._above + self._bits),
         )
         step = max(1, self._memory // (4 * (2 + self._words)))  # Rows.
         for first in range(0, self._spilled[bucket], step):

@@ -11,6 +11,8 @@ from ctrkit.indexing.build import bytes_of
 
 LONGEST = 8  # Bytes of a string.
 _MANY = 1_000_000  # Words beyond which memory counts more than time.
+_SORTED_BITS = 22  # Four million words are sorted at once.
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: an odd number, its upper bits are mixed.
 _AT_ONCE = 1 << 16  # Words spelled together, so that what is only needed meanwhile stays small.
 FIRST_BYTES = np.array([2 ** (8 * kept) - 1 for kept in range(LONGEST + 1)], dtype=np.uint64)
 
@@ -75,18 +77,30 @@ def unified(parts: Iterable[pa.StringArray]) -> tuple[pa.StringArray, list[np.nd
 
 
 def _sorted(words: list[np.ndarray]) -> tuple[pa.StringArray, list[np.ndarray]]:
-    """Sorting takes longer than a hash table, and half of its memory; `words` is emptied."""
+    """Sorting takes longer than a hash table, and half of its memory; `words` is emptied.
+
+    It is done share by share, a word belonging to one by its hash, so that what it takes does not grow with the words.
+    """
     ends = np.cumsum([len(each) for each in words])
     joined = np.concatenate(words)
     words.clear()
-    order = np.argsort(joined)
-    joined = joined[order]
-    begins = np.ones(len(joined), dtype=bool)
-    np.not_equal(joined[1:], joined[:-1], out=begins[1:])
+    bits = max(0, int(len(joined) - 1).bit_length() - _SORTED_BITS)
+    share = ((joined * _MIX) >> np.uint64(64 - bits)).astype(np.uint16) if bits else np.zeros(1, dtype=np.uint16)
     places = np.empty(len(joined), dtype=np.int32)
-    places[order] = np.cumsum(begins, dtype=np.int32) - 1
-    del order
-    return strings_of(joined[begins]), np.split(places, ends[:-1])
+    values: list[np.ndarray] = []
+    known = 0
+    for number in range(2**bits):
+        at = np.flatnonzero(share == number) if bits else np.arange(len(joined))
+        here = joined[at]
+        order = np.argsort(here)
+        here = here[order]
+        begins = np.ones(len(here), dtype=bool)
+        np.not_equal(here[1:], here[:-1], out=begins[1:])
+        places[at[order]] = np.cumsum(begins, dtype=np.int32) + (known - 1)
+        values.append(here[begins])
+        known += len(values[-1])
+    del joined, share
+    return strings_of(np.concatenate(values)), np.split(places, ends[:-1])
 
 
 def _unified(parts: list[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:

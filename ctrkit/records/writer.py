@@ -59,6 +59,7 @@ class RecordWriter:
       width: columns of `ids`.
       labels: labels of an impression.
       has_weight, has_group: whether `write` gets weights and groups.
+      rows: about how many there will be, where that is known; a shuffle of very many then writes them fewer times.
 
     Raises:
       ArtifactError: the disk is full or cannot be written.
@@ -75,12 +76,13 @@ class RecordWriter:
         labels: int = 1,
         has_weight: bool = False,
         has_group: bool = False,
+        rows: int = 0,
         options: WriterOptions | None = None,
     ) -> None:
         self.directory = Path(directory)
         self.options = options if options is not None else WriterOptions()
         self.rows = 0  # Written so far.
-        self._fingerprint = fingerprint
+        self._fingerprint, self._expected = fingerprint, rows
         self._layout = RowLayout(width=width, labels=labels, has_weight=has_weight, has_group=has_group)
         self._label_sums = np.zeros(labels, dtype=np.float64)
         self._open: contextlib.ExitStack | None = None
@@ -101,6 +103,7 @@ class RecordWriter:
                 stack.enter_context(Workers(1)),
                 seed=self.options.seed,
                 memory=self.options.memory * 2**20,
+                rows=self._expected,
             )
             self._open = stack.pop_all()
         return self

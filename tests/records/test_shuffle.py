@@ -12,10 +12,12 @@ from ctrkit.records.shuffle import HashOrder
 from ctrkit.records.workers import Workers
 
 
-def shuffled(directory: Path, rows: int, *, chunk: int, seed: int = 0, memory: int = 1 << 20) -> list[int]:
+def shuffled(
+    directory: Path, rows: int, *, chunk: int, seed: int = 0, memory: int = 1 << 20, expected: int = 0
+) -> list[int]:
     packed = np.stack([np.arange(rows), np.arange(rows) * 2], axis=1).astype(np.int32)
     with Workers(1) as workers:
-        order = HashOrder(directory, 2, workers, seed=seed, memory=memory)
+        order = HashOrder(directory, 2, workers, seed=seed, memory=memory, rows=expected)
         for at in range(0, rows, chunk):
             order.write(packed[at : at + chunk])
         out = np.concatenate([np.empty((0, 2), dtype=np.int32), *order.drain()])
@@ -30,6 +32,12 @@ def shuffled(directory: Path, rows: int, *, chunk: int, seed: int = 0, memory: i
 def test_rows_come_in_the_order_of_the_hash_of_their_number(tmp_path: Path, memory: int, chunk: int) -> None:
     expected = sorted(range(3000), key=lambda row: combine([5, row]))
     assert shuffled(tmp_path / "buckets", 3000, chunk=chunk, seed=5, memory=memory) == expected
+
+
+@pytest.mark.parametrize("expected", [0, 3000, 10**9])
+def test_more_buckets_where_more_rows_are_expected_change_no_order(tmp_path: Path, expected: int) -> None:
+    one = shuffled(tmp_path / "buckets", 3000, chunk=100, memory=400, expected=expected)
+    assert one == shuffled(tmp_path / "all", 3000, chunk=3000)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])

@@ -43,7 +43,9 @@ def test_nothing_unified_is_nothing() -> None:
     assert (len(values), [len(part) for part in places]) == (0, [0, 0])
 
 
-def test_many_words_are_sorted_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, 22])  # Bits: in shares of two words, all at once.
+def test_many_words_are_sorted_with_the_same_result(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("ctrkit.records.words._SORTED_BITS", at_once)
     parts = [pa.array(["b", "a", "long-ish"]), pa.array([], pa.string()), pa.array(["a", "c"])]
     monkeypatch.setattr("ctrkit.records.words._MANY", 0)
     values, places = unified(parts)
