@@ -44,7 +44,7 @@ def spark_options(config: DictConfig) -> SparkOptions:
     chosen = config.data.get("spark")
     if chosen is None:
         return SparkOptions()
-    conf = plain(chosen).get("conf") or {}
+    conf = plain(chosen).get("conf")
     options: SparkOptions = make(chosen, conf=_flat(conf) if isinstance(conf, Mapping) else conf, _convert_="all")
     return options
 

@@ -29,7 +29,7 @@ def find_boundaries(
     found: dict[int, dict[int, float]] = {key: {} for key in range(len(learned))}
     if learned:
         counted = cluster.frame(stored, _Numbers(schema, parting, learned), "key long, value double, count long")
-        rows = min(len(learned) * parting.rows, sum(one.chunk.rows for one in stored) * len(learned))
+        rows = len(learned) * parting.rows
         with order_statistics(cluster, "counting numbers", counted, _Places(learned), rows=rows) as statistics:
             for key, place, value in cluster.rows("counting numbers", statistics):
                 found[key][place] = value

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ctrkit.errors import ConfigError, CtrkitError, EngineError
 from ctrkit.progress import progress
-from ctrkit.records.spark.failures import explained
+from ctrkit.records.spark.failures import explained, raised
 from ctrkit.records.spark.options import SparkOptions
 
 Frame: TypeAlias = Any
@@ -50,6 +50,7 @@ def connected(options: SparkOptions, *, hive: bool = False) -> Iterator[Cluster]
     """
     try:
         import pyspark
+        from pyspark import SparkContext
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise ConfigError(
@@ -59,9 +60,8 @@ def connected(options: SparkOptions, *, hive: bool = False) -> Iterator[Cluster]
         raise ConfigError(
             f"data.engine=spark needs pyspark 4, got {pyspark.__version__}. Type: pip install 'ctrkit[spark]'"
         )
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        yield Cluster(running)
+    if SparkContext._active_spark_context is not None or SparkSession.getActiveSession() is not None:
+        yield Cluster(SparkSession.builder.getOrCreate())
         return
     with _no_warnings():
         started = _start(options, hive=hive)
@@ -78,7 +78,7 @@ def _start(options: SparkOptions, *, hive: bool) -> Any:
 
     if SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
         _check_java()
-    given = {str(name): _spelled(value) for name, value in options.conf.items()}
+    given = {str(name): _spelled(value) for name, value in (options.conf or {}).items()}
     if options.master is not None:
         given["spark.master"] = options.master
     quietly = {} if any(name in os.environ for name in _CONFIGURED) else {_JAVA_OPTIONS: _QUIET_LOG}
@@ -90,8 +90,9 @@ def _start(options: SparkOptions, *, hive: bool) -> Any:
             if "spark.master" not in given and conf.get("spark.master", "local[*]") == "local[*]":
                 conf.setMaster(_LOCAL)
             conf.setAll(list(given.items()))
-            local = conf.get("spark.master", "").startswith("local")
-            for name, value in {**_DEFAULTS, **(_LOOPBACK if local else {})}.items():
+            master = conf.get("spark.master", "")
+            local, here = master.startswith("local"), any(name in master for name in ("://127.", "://localhost"))
+            for name, value in {**_DEFAULTS, **(_LOOPBACK if local or here else {})}.items():
                 conf.setIfMissing(name, value)
             if "spark.ui.showConsoleProgress" not in given:
                 conf.set("spark.ui.showConsoleProgress", "false")  # It has a bar of its own.
@@ -141,7 +142,13 @@ class Cluster:
 
     def __init__(self, session: Any) -> None:
         self.session = session
-        self._context = session.sparkContext
+        try:
+            self._context = session.sparkContext
+        except Exception as error:
+            raise ConfigError(
+                "The Spark session that is active is one of Spark Connect, whose client does not reach executors. "
+                "Stop it, or run ctrkit in another process."
+            ) from error
 
     @property
     def tasks(self) -> int:
@@ -282,10 +289,13 @@ class Cluster:
 
 def told(error: Exception, label: str) -> CtrkitError:
     """The error of ctrkit's that an executor raised, else one that says what Spark complained about."""
-    from ctrkit.records.spark.failures import raised
-
     found = raised(error)
-    return found if found is not None else EngineError(f"Spark failed while {label}: {explained(error)}")
+    if found is not None:
+        return found
+    return EngineError(
+        f"Spark failed while {label}: {explained(error)} What was half-written is not taken for whole: when the cause "
+        "is mended, run the same command again."
+    )
 
 
 class _Outcomes:

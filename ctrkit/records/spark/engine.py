@@ -54,7 +54,7 @@ class SparkEngine:
         extend: FeatureIndex | None = None,
     ) -> FeatureIndex:
         """See `Engine.run`. Raises `ConfigError` where Spark is not installed, `EngineError` where it fails."""
-        folder = folder.resolve()
+        folder = folder.absolute()
         with connected(self.options) as cluster, _own_folder(folder) as own:
             stored, rejected = _store(cluster, schema, files, own, split, options)
             parting = decide_parting(cluster, schema, split, stored, own)

@@ -37,7 +37,7 @@ def explained(error: BaseException) -> str:
             "'data.spark.conf={spark.executor.memory: 8g, spark.driver.memory: 4g}', or take a smaller "
             "data.prepare.chunk_bytes."
         )
-    return f"{_short(_cause(text))}. Run the same command again; what was half-written is not taken for whole."
+    return f"{_short(_cause(text)).rstrip('.')}."
 
 
 def _cause(text: str) -> str:
@@ -45,8 +45,8 @@ def _cause(text: str) -> str:
     python = [match.group(0) for match in _PYTHON.finditer(text) if "." not in match.group(1)]
     if python:
         return python[-1]
-    aborted = re.search(r"(?:most recent failure|Reason|Caused by|SparkException): *([^\n]+)", text)
-    return aborted.group(1) if aborted else text
+    aborted = re.search(r"(?:most recent failure|Reason|Caused by|SparkException): *([^\n]+)|^: ([^\n]+)", text, re.M)
+    return (aborted.group(1) or aborted.group(2)) if aborted else text
 
 
 def _short(text: str) -> str:

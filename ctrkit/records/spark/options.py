@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ctrkit.errors import ConfigError
@@ -14,19 +14,19 @@ class SparkOptions:
     """Options of a Spark session; none of them changes what is written."""
 
     master: str | None = None  # None: what spark-submit or spark-defaults.conf say, else all cores of this machine.
-    conf: Mapping[str, Any] = field(default_factory=dict)  # Spark's own settings, such as spark.executor.memory: 8g.
-    broadcast_values: int = 250_000  # Of a vocabulary, the most frequent; the others are joined.
+    conf: Mapping[str, Any] | None = None  # Spark's own settings, such as spark.executor.memory: 8g.
+    broadcast_values: int = 100_000  # Of a vocabulary, the most frequent; the others are joined.
 
     def __post_init__(self) -> None:
         if self.master is not None and (not isinstance(self.master, str) or not self.master):
             raise ConfigError(
                 f"data.spark.master: got {self.master!r}, expected e.g. 'local[*]' or 'spark://HOST:7077'."
             )
-        if not isinstance(self.conf, Mapping):
+        if self.conf is not None and not isinstance(self.conf, Mapping):
             raise ConfigError(
                 f"data.spark.conf: got {self.conf!r}, expected settings such as {{spark.executor.memory: 8g}}."
             )
-        for name in self.conf:
+        for name in self.conf or {}:
             if not str(name).startswith("spark."):
                 raise ConfigError(f"data.spark.conf: {name!r} is no setting of Spark; they begin with 'spark.'.")
         values = self.broadcast_values

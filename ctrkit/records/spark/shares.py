@@ -16,6 +16,8 @@ from ctrkit.records.parquet_log import ParquetPiece
 from ctrkit.records.spark.cluster import Cluster
 from ctrkit.records.spark.text_cuts import text_cuts
 from ctrkit.records.text_log import TextPiece
+from ctrkit.records.text_stream import is_compressed
+from ctrkit.records.tfds_folder import is_tfrecord
 from ctrkit.schema import Schema
 from ctrkit.schema.schema import TEXT_FORMATS
 
@@ -67,12 +69,12 @@ def _without_last(piece: Piece, count: int) -> Piece | None:
 def shares_of(cluster: Cluster, schema: Schema, files: Sequence[Path], chunk_bytes: int) -> list[Share]:
     """The shares of all files in order: plain text by bytes, Parquet by row groups, other files whole."""
     size = _CHUNKS * chunk_bytes
-    files = [path.resolve() for path in files]
+    files = [path.absolute() for path in files]
+    large = [n for n, path in enumerate(files) if path.stat().st_size > size and not is_tfrecord(path)]
     cuts: dict[int, list[Position]] = {}
     if schema.format.kind in TEXT_FORMATS:
-        cuts = text_cuts(cluster, schema, files, size)
+        cuts = text_cuts(cluster, schema, {n: files[n] for n in large if not is_compressed(files[n])}, size)
     elif schema.format.kind == "parquet":
-        large = [number for number, path in enumerate(files) if path.stat().st_size > size]
         found = cluster.each("scanning", large, lambda number: _row_group_cuts(files[number], size))
         cuts = dict(zip(large, found, strict=True))
     shares: list[Share] = []

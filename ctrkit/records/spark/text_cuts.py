@@ -7,7 +7,7 @@ are quotes, the text between two cuts is looked through; a file that has a quote
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -18,7 +18,6 @@ import numpy as np
 from ctrkit.records.chunk import Position
 from ctrkit.records.spark.cluster import Cluster
 from ctrkit.records.text_rows import well_quoted_ends
-from ctrkit.records.text_stream import is_compressed
 from ctrkit.schema import Schema
 
 _AT_ONCE = 1 << 22  # Bytes.
@@ -45,25 +44,25 @@ class _Counts:
     first: tuple[tuple[int, int] | None, tuple[int, int] | None]
 
 
-def text_cuts(cluster: Cluster, schema: Schema, files: Sequence[Path], size: int) -> dict[int, list[Position]]:
-    """By the number of a file, where its shares but the first begin, about `size` bytes apart."""
-    large = [n for n, path in enumerate(files) if path.stat().st_size > size and not is_compressed(path)]
-    stretches = {n: _stretches(files[n], size) for n in large}
+def text_cuts(cluster: Cluster, schema: Schema, files: Mapping[int, Path], size: int) -> dict[int, list[Position]]:
+    """By the number of a file, where its shares but the first begin, about `size` bytes apart. None is compressed."""
+    stretches = {number: _stretches(path, size) for number, path in files.items()}
     quoted = schema.format.kind == "csv"
-    counted = iter(cluster.each("scanning", [one for n in large for one in stretches[n]], partial(_count, quoted)))
+    each = [one for several in stretches.values() for one in several]
+    counted = iter(cluster.each("scanning", each, partial(_count, quoted)))
     cuts: dict[int, list[Position]] = {}
     doubtful: list[tuple[int, _Stretch]] = []
-    for n in large:
-        counts = [next(counted) for _ in stretches[n]]
-        cuts[n] = _cuts(stretches[n], counts)
+    for number, path in files.items():
+        counts = [next(counted) for _ in stretches[number]]
+        cuts[number] = _cuts(stretches[number], counts)
         if any(one.quotes for one in counts):
-            ends = [0, *(cut.offset for cut in cuts[n]), files[n].stat().st_size]
-            doubtful += [(n, _Stretch(files[n], a, b)) for a, b in pairwise(ends)]
+            ends = [0, *(cut.offset for cut in cuts[number]), path.stat().st_size]
+            doubtful += [(number, _Stretch(path, start, stop)) for start, stop in pairwise(ends)]
     assert schema.format.separator is not None
     sound = cluster.each("scanning", [one for _, one in doubtful], partial(_is_sound, schema.format.separator))
-    for (n, _), well in zip(doubtful, sound, strict=True):
+    for (number, _), well in zip(doubtful, sound, strict=True):
         if not well:
-            cuts[n] = []
+            cuts[number] = []
     return cuts
 
 
