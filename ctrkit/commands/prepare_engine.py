@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from ctrkit.commands.instantiating import make
-from ctrkit.commands.workspace import plain, work_dir
+from ctrkit.commands.workspace import work_dir
 from ctrkit.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -38,22 +37,12 @@ def engine_of(config: DictConfig) -> Engine | None:
 
 
 def spark_options(config: DictConfig) -> SparkOptions:
-    """`data.spark`; settings may be nested (`conf.spark.executor.memory=8g`) or have dots in their names."""
+    """`data.spark`."""
     from ctrkit.records import SparkOptions
 
     chosen = config.data.get("spark")
-    if chosen is None:
-        return SparkOptions()
-    conf = plain(chosen).get("conf")
-    options: SparkOptions = make(chosen, conf=_flat(conf) if isinstance(conf, Mapping) else conf, _convert_="all")
+    options: SparkOptions = SparkOptions() if chosen is None else make(chosen, _convert_="all")
     return options
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
-    return found
 
 
 def files_of_table(config: DictConfig, columns: tuple[str, ...]) -> list[Path]:

@@ -14,7 +14,7 @@ class SparkOptions:
     """Options of a Spark session; none of them changes what is written."""
 
     master: str | None = None  # None: what spark-submit or spark-defaults.conf say, else all cores of this machine.
-    conf: Mapping[str, Any] | None = None  # Spark's own settings, such as spark.executor.memory: 8g.
+    conf: Mapping[str, Any] | None = None  # Spark's own settings, such as spark.executor.memory: 8g; also nested.
     broadcast_values: int = 100_000  # Of a vocabulary, the most frequent; the others are joined.
 
     def __post_init__(self) -> None:
@@ -26,9 +26,17 @@ class SparkOptions:
             raise ConfigError(
                 f"data.spark.conf: got {self.conf!r}, expected settings such as {{spark.executor.memory: 8g}}."
             )
+        object.__setattr__(self, "conf", _flat(self.conf or {}))
         for name in self.conf or {}:
-            if not str(name).startswith("spark."):
+            if not name.startswith("spark."):
                 raise ConfigError(f"data.spark.conf: {name!r} is no setting of Spark; they begin with 'spark.'.")
         values = self.broadcast_values
         if isinstance(values, bool) or not isinstance(values, int) or values < 0:
             raise ConfigError(f"data.spark.broadcast_values: got {values!r}, expected an integer >= 0.")
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return found
