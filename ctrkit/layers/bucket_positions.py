@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ctrkit.layers.layout import MISSING_ROW, OOV_ROW, IndexLike
 from ctrkit.layers.sides import check_pair
+from ctrkit.layers.unconverted import unconverted
 
 FIRST_BUCKET = OOV_ROW + 1
 
@@ -51,6 +52,7 @@ class BucketPositions(tf.keras.layers.Layer):
         check_pair("BucketPositions", input_shape, ranks=(2,))
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         return [self._of(ids, places) for ids, places in zip(inputs, (self.user, self.item), strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.errors import ConfigError, ShapeError
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -46,6 +47,7 @@ class ClickProbability(tf.keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(1,), initializer=tf.keras.initializers.Constant(start))
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: Any) -> tf.Tensor:
         logits = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         total = logits[0]

@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from ctrkit.layers.unconverted import unconverted
+
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
 class Columns(tf.keras.layers.Layer):
@@ -21,6 +23,7 @@ class Columns(tf.keras.layers.Layer):
         super().__init__(**{"dtype": tf.int32, **kwargs})
         self.start, self.length = start, length
 
+    @unconverted
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         return ids[:, self.start] if self.length is None else ids[:, self.start : self.start + self.length]
 

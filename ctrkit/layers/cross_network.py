@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ConfigError
 from ctrkit.layers.sides import check_pair, flat, present, side_by_side
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -59,6 +60,7 @@ class CrossNetwork(tf.keras.layers.Layer):
         initializer = type(self.kernel_initializer).from_config(config)  # One object would repeat its values.
         return self.add_weight(name=f"kernel_{layer}_{factor}", shape=shape, initializer=initializer)
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         first = side_by_side(inputs)  # (batch, features)
         crossed = first

@@ -12,6 +12,7 @@ from ctrkit.errors import ConfigError, ShapeError
 from ctrkit.layers.inputs import Inputs
 from ctrkit.layers.layout import MISSING_ROW, IndexLike, Place, TableLayout
 from ctrkit.layers.look_up import look_up, look_up_once
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -79,6 +80,7 @@ class FieldEmbeddings(tf.keras.layers.Layer):
             name="table", shape=(self.layout.rows, self.dim), initializer=self.initializer, trainable=True
         )
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor], training: Any = None) -> list[tf.Tensor]:
         layouts = (self.layout.user, self.layout.item)
         chosen = [_columns(ids, places) for ids, places in zip(inputs, layouts, strict=True)]  # (batch, columns) each

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ShapeError
 from ctrkit.layers.sides import check_pair, present
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -34,6 +35,7 @@ class FMInteraction(tf.keras.layers.Layer):
             )
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: Any) -> tf.Tensor:
         sides = present(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         sums = [tf.reduce_sum(side, axis=1) for side in sides]  # (batch, dim) each

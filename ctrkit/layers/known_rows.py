@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ShapeError
 from ctrkit.layers.layout import OOV_ROW
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -37,6 +38,7 @@ class KnownRows(tf.keras.layers.Layer):
             raise ShapeError(f"KnownRows: got ids of shape {shape}, expected (batch, {len(self.rows)}).")
         super().build(input_shape)
 
+    @unconverted
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         if not self.rows:
             return ids

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.errors import ShapeError
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -54,6 +55,7 @@ class MemberDense(tf.keras.layers.Layer):
         )
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         product = tf.einsum("bmf,mfu->bmu", inputs, self.kernel)
         return self.activation(product if self.bias is None else product + self.bias)  # (batch, members, units)

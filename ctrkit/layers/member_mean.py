@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ShapeError
 from ctrkit.layers.field_embeddings import is_training
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -45,6 +46,7 @@ class MemberMean(tf.keras.layers.Layer):
         )
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         logits = tf.nn.bias_add(inputs, self.bias)
         if is_training(training):

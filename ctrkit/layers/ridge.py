@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ConfigError
 from ctrkit.layers.sides import check_pair
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -41,6 +42,7 @@ class Ridge(tf.keras.layers.Layer):
         check_pair("Ridge", input_shape[2:], ranks=(3,))
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         vectors, rarity = inputs[:2], inputs[2:]
         for side, rare in zip(vectors, rarity, strict=True):

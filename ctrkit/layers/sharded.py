@@ -13,6 +13,7 @@ import tensorflow as tf
 from ctrkit.layers.field_embeddings import FieldEmbeddings
 from ctrkit.layers.look_up import look_up_in_parts
 from ctrkit.layers.sided_dense import SidedDense
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -52,6 +53,7 @@ class ShardedEmbedding(tf.keras.layers.Embedding):
         )
         self.built = True
 
+    @unconverted
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         ids = inputs if inputs.dtype in (tf.int32, tf.int64) else tf.cast(inputs, tf.int32)
         (vectors,) = look_up_in_parts(self.embeddings, [tf.reshape(ids, [-1, 1])])  # (ids, 1, dim)

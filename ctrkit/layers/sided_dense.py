@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.layers.sides import check_pair, flat, present
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -52,6 +53,7 @@ class SidedDense(tf.keras.layers.Layer):
     def _add_kernel(self, shape: tuple[int, int]) -> None:
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         sides = [flat(side) for side in present(inputs)]
         kernel = self.kernel

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.layers.sides import check_pair, present
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -25,6 +26,7 @@ class SidedSum(tf.keras.layers.Layer):
         check_pair("SidedSum", input_shape, ranks=(3,))
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         sums = [tf.reduce_sum(side, axis=1) for side in present(inputs)]  # (batch, dim) each
         return tf.add(*sums) if len(sums) == 2 else sums[0]

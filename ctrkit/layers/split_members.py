@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ctrkit.errors import ConfigError, ShapeError
 from ctrkit.layers.sides import check_pair, present
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -42,6 +43,7 @@ class SplitMembers(tf.keras.layers.Layer):
                 )
         super().build(input_shape)
 
+    @unconverted
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         parts = [self._dealt(side) for side in present(inputs)]
         batch = tf.shape(parts[0])[0]

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.errors import ShapeError
+from ctrkit.layers.unconverted import unconverted
 
 
 @tf.keras.utils.register_keras_serializable("ctrkit")
@@ -39,6 +40,7 @@ class SplitSides(tf.keras.layers.Layer):
             )
         super().build(input_shape)
 
+    @unconverted
     def call(self, ids: tf.Tensor) -> list[tf.Tensor]:
         return [ids[:, : self.user_width], ids[:, self.user_width :]]  # (batch, user_width), (batch, item_width)
 

@@ -32,6 +32,7 @@ class LogLoss(tf.keras.losses.Loss):
             raise ConfigError(f"LogLoss: `positive_weight` is {positive_weight!r}, expected a number > 0, e.g. 1.0.")
         self.positive_weight = float(positive_weight)
 
+    @tf.autograph.experimental.do_not_convert
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         y_true = tf.cast(y_true, y_pred.dtype)
         losses = tf.keras.backend.binary_crossentropy(y_true, y_pred)  # (batch, 1)

@@ -19,6 +19,7 @@ class PCOC(tf.keras.metrics.Metric):
         self.predicted = self.add_weight("predicted", initializer="zeros")
         self.observed = self.add_weight("observed", initializer="zeros")
 
+    @tf.autograph.experimental.do_not_convert
     def update_state(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Operation:
@@ -30,5 +31,6 @@ class PCOC(tf.keras.metrics.Metric):
         with tf.control_dependencies([predicted]):
             return self.observed.assign_add(tf.reduce_sum(label))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
         return tf.math.divide_no_nan(self.predicted, self.observed)

@@ -34,6 +34,7 @@ class StreamingAUC(tf.keras.metrics.Metric):
         self.clicked = self.add_weight("clicked", shape=(buckets,), initializer="zeros")
         self.passed = self.add_weight("passed", shape=(buckets,), initializer="zeros")
 
+    @tf.autograph.experimental.do_not_convert
     def update_state(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Operation:
@@ -48,6 +49,7 @@ class StreamingAUC(tf.keras.metrics.Metric):
             passed = tf.math.unsorted_segment_sum((1.0 - label) * weight, bucket, self.buckets)
             return self.passed.assign_add(passed)
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> tf.Tensor:
         below = tf.cumsum(self.passed, exclusive=True)
         won = tf.reduce_sum(self.clicked * (below + 0.5 * self.passed))

@@ -32,6 +32,7 @@ def leased_dataset(records: Records, options: BatchOptions, leases: Leases, *, p
         for first, count in leases():
             yield from _parts(first, count, per_epoch, options.epochs or 1)
 
+    @tf.autograph.experimental.do_not_convert
     def batches(ticket: tf.Tensor, epoch: tf.Tensor, batch: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
         rows = options.batch_size
         read = epochs.batches(epoch, batch * rows, (batch + count) * rows).take(count)

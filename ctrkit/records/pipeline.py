@@ -41,6 +41,7 @@ def batch_dataset(records: Records, options: BatchOptions) -> tf.data.Dataset:
     epochs = Epochs(records, options)
     last_epoch = _FOR_EVER if options.epochs is None else max(options.epochs, first_epoch)
 
+    @tf.autograph.experimental.do_not_convert
     def batches(epoch: tf.Tensor) -> tf.data.Dataset:
         skip_rows = tf.constant(first_batch * options.batch_size, tf.int64)
         return epochs.batches(epoch, tf.where(tf.equal(epoch, first_epoch), skip_rows, 0))

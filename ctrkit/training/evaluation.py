@@ -69,7 +69,7 @@ def evaluate(
         CtrkitError: a score is NaN.
     """
     signature = [tf.TensorSpec([None, records.width], tf.int32)]
-    score = tf.function(lambda ids: model(ids, training=False), input_signature=signature)
+    score = tf.function(lambda ids: model(ids, training=False), input_signature=signature, autograph=False)
 
     def scored() -> Iterable[Mapping[str, np.ndarray]]:
         with progress("evaluating", total=records.rows) as shown, records.explained():

@@ -45,6 +45,7 @@ class TrainingSession:
         """
         job, share, records = self._job, self._share, self._job.records
 
+        @tf.autograph.experimental.do_not_convert
         def batches() -> tf.data.Dataset:
             return records.leased(share.batch_size, client.leases, seed=job.options.seed, epochs=job.options.epochs)
 
