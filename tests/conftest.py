@@ -11,26 +11,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-# Their tests take most of a minute each and share little: the first to begin, wherever there is room.
+# These take minutes each: the first to begin, so that none is left over at the end.
 LONG = (
-    "commands/test_tune_killed.py",
-    "end_to_end/test_notebooks.py",
-    "end_to_end/test_project.py",
     "training/cluster/test_cluster_runs.py",
+    "end_to_end/test_notebooks.py",
+    "commands/test_tune_killed.py",
+    "end_to_end/test_promotion.py",
+    "end_to_end/test_verbs.py",
+    "end_to_end/test_export_options.py",
 )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file goes to one process, so that its fixtures are made once; long tests go singly."""
+    """With `--dist loadgroup` a file goes to one process: its fixtures are made once, one cluster runs at a time."""
     if not getattr(config.option, "loadgroup", False):
         return
-    root = Path(__file__).parent
+    order = {file: place for place, file in enumerate(LONG)}
+    file_of = {item: item.path.relative_to(Path(__file__).parent).as_posix() for item in items}
     for item in items:
-        file = item.path.relative_to(root).as_posix()
-        if file not in LONG and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(file))
-    items.sort(key=lambda item: item.path.relative_to(root).as_posix() not in LONG)  # Otherwise as they were.
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(file_of[item]))
+    items.sort(key=lambda item: order.get(file_of[item], len(LONG)))  # Otherwise as they were.
 
 
 @pytest.fixture(scope="session")
