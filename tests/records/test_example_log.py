@@ -18,6 +18,7 @@ from ctrkit.errors import LogError
 from ctrkit.records import PrepareOptions, Split, WriterOptions, prepare
 from ctrkit.records.block import frame
 from ctrkit.records.example_log import example_pieces
+from ctrkit.records.rejections import Rejections
 from ctrkit.schema import Schema
 
 SCHEMA = Schema.from_dict(
@@ -241,3 +242,22 @@ def test_the_same_rows_give_the_same_index_and_records_as_parquet(tmp_path: Path
     for part in ("train", "validation", "test"):
         left, right = (getattr(one, part).manifest for one in (ours, theirs))
         assert left.shards == right.shards
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 1 << 20])  # A record a piece, so that one has no good row; all in one.
+def test_bad_records_are_left_out_and_counted(tmp_path: Path, chunk_bytes: int) -> None:
+    good = [serialized(row) for row in ROWS[:2]] * 3
+    bad = [b"\x0a\xff\xff\xff\xff\x0f", serialized({**ROWS[0], "site": ["a", "b"]}), serialized(ROWS[0])]
+    path = write(tmp_path / "log.tfrecord", [*good[:3], *bad, *good[3:]])
+    data = bytearray(path.read_bytes())
+    data[data.index(bad[2], data.index(bad[1])) + 5] ^= 1  # The third has another checksum then.
+    path.write_bytes(data)
+    rejected, found = Rejections(), []
+    for piece in example_pieces(path, SCHEMA, chunk_bytes, leading=True):
+        chunk = piece.parse(rejected)
+        found += list(zip(*(column.to_pylist() for column in chunk.columns.values()), strict=True))
+    write(path, good)
+    assert found == list(zip(*columns(path).values(), strict=True))
+    assert rejected.counts == {("no example", ""): 2, ("checksum", ""): 1}
+    places = [sample["place"] for samples in rejected.samples.values() for sample in samples]
+    assert sorted(places) == [f"{path}:{record}" for record in (4, 5, 6)]
