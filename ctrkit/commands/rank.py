@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -13,11 +14,14 @@ from omegaconf import DictConfig
 from ctrkit.commands.console import say
 from ctrkit.commands.prepare import log_files
 from ctrkit.commands.serve import SERVER_FILE, server_file
-from ctrkit.commands.workspace import CONFIG_FILE, find_run, hint, latest_export, run_config, work_dir
-from ctrkit.errors import ArtifactError, RequestError
+from ctrkit.commands.workspace import CONFIG_FILE, find_run, hint, latest_export, plain, run_config, work_dir
+from ctrkit.errors import ArtifactError, ConfigError, RequestError, did_you_mean
 from ctrkit.indexing import FeatureIndex
 from ctrkit.schema import Cross, Schema, column_of
 from ctrkit.tracking.reference import ModelReference, is_reference
+
+if TYPE_CHECKING:
+    from ctrkit.serving.client import ClientTls
 
 SHOWN = 10  # Best ads that are printed.
 ROWS_PER_AD = 20  # Of the log that are looked through for one more distinct candidate.
@@ -35,11 +39,13 @@ class Request:
 def run(config: DictConfig) -> None:
     """Rank and print the best."""
     from ctrkit.serving import Client
+    from ctrkit.serving.client import ConnectionOptions
 
     server = _server(config)
     index = FeatureIndex.load(server.exported / "assets" / "feature_index")
     request = _request(config, server, index.schema)
-    with Client(server.targets, index=index, model=server.model) as client:
+    options = ConnectionOptions(tls=tls_of(config, server))
+    with Client(server.targets, index=index, model=server.model, options=options) as client:
         ranking = client.ranking(request.user, request.context, request.ads)
     say(
         f"{len(ranking)} ads ranked by {', '.join(ranking.targets)}, version {ranking.version}, in "
@@ -68,6 +74,7 @@ class Known:
     model: str  # Its name there.
     exported: Path  # The SavedModel whose index it serves.
     run_dir: Path  # The run that the model is of; on another machine it may not be there.
+    certificate: str | None = None  # Of a server on this machine that encrypts.
 
 
 def _server(config: DictConfig) -> Known:
@@ -96,7 +103,22 @@ def _server(config: DictConfig) -> Known:
         model=found["model"],
         exported=Path(found["exported"]),
         run_dir=Path(found["run_dir"]),
+        certificate=found.get("certificate"),
     )
+
+
+def tls_of(config: DictConfig, server: Known) -> ClientTls | None:
+    """How the connection is encrypted: as configured, else as the server that was found says."""
+    from ctrkit.serving.client import ClientTls
+
+    given = plain(config.serving.client_tls)
+    if given is None:
+        return None if server.certificate is None else ClientTls(authority=server.certificate)
+    known = [field.name for field in dataclasses.fields(ClientTls)]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"serving.client_tls has no {name!r}.{did_you_mean(name, known)}")
+    return ClientTls(**given)
 
 
 def _request(config: DictConfig, server: Known, schema: Schema) -> Request:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ctrkit.serving.fleet import Fleet
 
 SERVER_FILE = "server.json"  # Tells `ctrkit rank` where the server is.
-_NOT_OF_THE_SERVER = ("target", "request", "ads", "registry_every")
+_NOT_OF_THE_SERVER = ("target", "request", "ads", "client_tls", "registry_every")
 
 
 def run(config: DictConfig) -> None:
@@ -46,7 +46,7 @@ def run(config: DictConfig) -> None:
     facts = {"run": run_dir.name, "run_dir": str(run_dir.absolute()), "model": options.name}
     with serving(base, options) as server, announced(known):
         announce(known, server, exported=exported, **facts)
-        tell(server, f"ctrkit rank {hint(config)}")
+        tell(server, f"ctrkit rank {hint(config)}" if options.model_config_file is None else None)
         stop.wait()
     say("stopped")
 
@@ -87,11 +87,14 @@ def announced(known: Path) -> Iterator[None]:
 
 def announce(known: Path, server: Server | Fleet, *, exported: Path, **facts: Any) -> None:
     """Write down for `ctrkit rank` where the server is and what it serves."""
-    write_json(known, {"target": server.target, "exported": str(exported.resolve()), "pid": os.getpid(), **facts})
+    tls = server.options.tls
+    certificate = None if tls is None else str(tls.certificate.resolve())
+    content = {"target": server.target, "certificate": certificate, "exported": str(exported.resolve())}
+    write_json(known, {**content, "pid": os.getpid(), **facts})
 
 
-def tell(server: Server | Fleet, rank: str) -> None:
-    """Say where the server is and how to ask it."""
+def tell(server: Server | Fleet, rank: str | None) -> None:
+    """Say where the server is and, if there is a verb for it, how to ask it."""
     from ctrkit.serving import Server
 
     options = server.options
@@ -100,7 +103,8 @@ def tell(server: Server | Fleet, rank: str) -> None:
     if server.rest_target is not None:
         scheme = "http" if options.tls is None else "https"
         say(f"REST at {scheme}://{server.rest_target}/v1/models/NAME, metrics beside it")
-    say(f"in another terminal: {rank}")
+    if rank is not None:
+        say(f"in another terminal: {rank}")
 
 
 def serving_options(serving: DictConfig, **given_here: Any) -> ServingOptions:

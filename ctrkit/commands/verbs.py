@@ -246,6 +246,7 @@ _ALL = (
             "serving.request=FILE": 'JSON: {"user": {..}, "context": {..}, "ads": [{..}, ..]} of raw values by column',
             "serving.target=HOST:PORT": "a server; by default the one that `ctrkit serve` started",
             "serving.ads=N": "candidates taken from the log (100)",
+            "serving.client_tls={authority: FILE}": "who signed the certificate of an encrypted server",
         },
         groups=("experiment", "serving"),
         words={"models:": "serving.model"},

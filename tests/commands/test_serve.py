@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import grpc
 import pytest
 
 from ctrkit.commands.configuration import load_config
-from ctrkit.commands.serve import serving_options
+from ctrkit.commands.rank import Known, tls_of
+from ctrkit.commands.serve import announce, serving_options
 from ctrkit.errors import ConfigError
+from ctrkit.serving import Server
+from ctrkit.serving.client import ClientTls
 from ctrkit.serving.options import LimitOptions, RestOptions, ServingOptions, TlsOptions
+from tests.certificate import self_signed
 
 
 def test_the_configuration_says_what_the_options_default_to() -> None:
@@ -54,6 +60,37 @@ def test_every_key_reaches_the_server() -> None:
         limits=LimitOptions(max_queue=0),
         grace=1,
     )
+
+
+def known(certificate: str | None) -> Known:
+    return Known(targets=["h:1"], model="ads", exported=Path("e"), run_dir=Path("r"), certificate=certificate)
+
+
+def test_rank_trusts_the_server_that_it_found_or_what_it_is_told() -> None:
+    assert tls_of(load_config([]), known(None)) is None
+    assert tls_of(load_config([]), known("server.pem")) == ClientTls(authority="server.pem")
+    given = load_config(["serving.client_tls={authority: ca.pem, server_name: ranker}"])
+    assert tls_of(given, known("server.pem")) == ClientTls(authority="ca.pem", server_name="ranker")
+    with pytest.raises(ConfigError, match=r"serving\.client_tls has no 'authorty'\. Did you mean 'authority'\?"):
+        tls_of(load_config(["serving.client_tls={authorty: ca.pem}"]), known(None))
+
+
+def test_an_encrypted_server_announces_its_certificate(tmp_path: Path) -> None:
+    pem, key = self_signed(tmp_path)
+    tls = TlsOptions(certificate=pem, key=key)
+    with Server(None, ServingOptions(port=0, tls=tls, model_config_file=no_models(tmp_path))) as server:
+        announce(tmp_path / "server.json", server, exported=tmp_path, run="r", run_dir="d", model="ads")
+        found = json.loads((tmp_path / "server.json").read_text())
+        assert (found["certificate"], found["target"]) == (str(pem), server.target)
+        credentials = ClientTls(authority=found["certificate"]).credentials()
+        named = [("grpc.ssl_target_name_override", "localhost")]
+        with grpc.secure_channel(server.target, credentials, named) as channel:
+            grpc.channel_ready_future(channel).result(timeout=20)
+
+
+def no_models(folder: Path) -> Path:
+    (folder / "models.config").write_text("model_config_list {}")
+    return folder / "models.config"
 
 
 def test_a_wrong_value_is_told_in_the_options_own_words() -> None:
