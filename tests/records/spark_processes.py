@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -78,7 +77,7 @@ class SparkCluster:
             )
 
     def _stop(self) -> None:
-        below = [each for one in self._started for each in _below(one.pid)]
+        below = self.processes()
         for one in self._started:
             one.terminate()
         for one in self._started:
@@ -104,17 +103,17 @@ class SparkCluster:
 
     def executors(self) -> list[psutil.Process]:
         """The Java processes that run tasks."""
-        return [each for each in self._all() if "CoarseGrainedExecutorBackend" in _command(each)]
+        return [each for each in self.processes() if "CoarseGrainedExecutorBackend" in _command(each)]
 
     def python_workers(self) -> list[psutil.Process]:
         """The Python processes that tasks hand their rows to."""
-        found = [each for each in self._all() if "pyspark.daemon" in _command(each)]
+        found = [each for each in self.processes() if "pyspark.daemon" in _command(each)]
         parents = {each.pid for each in found}
         return [each for each in found if _parent(each) in parents]  # Not the daemon that they are forked from.
 
-    def _all(self) -> Iterator[psutil.Process]:
-        for one in self._started:
-            yield from _below(one.pid)
+    def processes(self) -> list[psutil.Process]:
+        """The master, the workers and all that they started."""
+        return [each for one in self._started for each in (psutil.Process(one.pid), *_below(one.pid))]
 
 
 def kill_one(cluster: SparkCluster, job: subprocess.Popen[str], victim: str) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 
 from ctrkit.indexing import FeatureIndex
 from ctrkit.records import PrepareOptions, Split
-from ctrkit.records.spark.cluster import connected
 from ctrkit.records.spark.engine import SparkEngine
 from ctrkit.records.spark.options import SparkOptions
+from ctrkit.records.spark.session import connected
 from ctrkit.schema import Schema
 
 CONF = {

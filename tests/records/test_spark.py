@@ -15,8 +15,8 @@ import pytest
 
 from ctrkit.errors import LogError
 from ctrkit.records import PrepareOptions, SparkEngine, SparkOptions, Split, WriterOptions, prepare
-from ctrkit.records.spark.cluster import connected
 from ctrkit.records.spark.order_statistics import order_statistics
+from ctrkit.records.spark.session import connected
 from ctrkit.records.spark.table import table_files
 from ctrkit.schema import Schema
 from tests.records.engine_contract import FEATURES, contents, impressions, schema_of, write_text

@@ -34,6 +34,8 @@ def undisturbed(log: Path) -> Prepared:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkCluster]:
     with SparkCluster(tmp_path_factory.mktemp("spark") / "cluster") as found:
         yield found
+        processes = found.processes()
+    assert [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_killed_python_process_and_a_killed_executor_are_replaced_and_nothing_comes_twice(
@@ -73,10 +75,3 @@ def test_a_killed_driver_leaves_nothing_that_is_taken_for_whole_and_is_run_again
 def _parsed(work_dir: Path) -> bool:
     """Whether executors put some of the log aside."""
     return any(work_dir.glob(".prepare*/spark-*/spill/*/*"))
-
-
-def test_no_process_outlives_the_cluster(tmp_path: Path, log: Path) -> None:
-    with SparkCluster(tmp_path / "cluster") as own:
-        before = {process.pid for process in own._all()} | {one.pid for one in own._started}
-        assert len(own._started) == 3
-    assert [pid for pid in before if psutil.pid_exists(pid)] == []

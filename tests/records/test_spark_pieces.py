@@ -12,8 +12,9 @@ import pytest
 from ctrkit.errors import ArtifactError, ConfigError, LogError
 from ctrkit.records import SparkEngine, SparkOptions, WriterOptions, prepare
 from ctrkit.records.shuffle import shuffle_keys
-from ctrkit.records.spark.cluster import connected, told
+from ctrkit.records.spark.cluster import told
 from ctrkit.records.spark.failures import explained
+from ctrkit.records.spark.session import connected
 from ctrkit.records.spark.shard_plan import plan
 from ctrkit.records.spark.text_cuts import _count, _cuts, _Stretch
 from tests.records.engine_contract import impressions, schema_of, write_text

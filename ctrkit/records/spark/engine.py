@@ -18,9 +18,10 @@ from ctrkit.records.empty import empty_log
 from ctrkit.records.engine import INDEX, RECORDS, PrepareOptions
 from ctrkit.records.rejections import Rejections, write_rejected
 from ctrkit.records.spark.boundaries import find_boundaries
-from ctrkit.records.spark.cluster import Cluster, connected
+from ctrkit.records.spark.cluster import Cluster
 from ctrkit.records.spark.options import SparkOptions
 from ctrkit.records.spark.parting import count_parts, decide_parting
+from ctrkit.records.spark.session import connected
 from ctrkit.records.spark.shard_plan import PartPlan, plan
 from ctrkit.records.spark.shares import shares_of
 from ctrkit.records.spark.stored import STOPPED, Stored, Storing

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ctrkit.records.spark.cluster import Cluster, outcome
+from ctrkit.records.spark.cluster import OUTCOME, Cluster, outcome
 from ctrkit.records.spark.order_statistics import order_statistics
 from ctrkit.records.spark.stored import Stored
 from ctrkit.records.spill import Spill
@@ -44,7 +44,7 @@ def cuts_within(
         by_number = {one.chunk.number: one for one in stored}
         parted = cluster.mapped(
             joined.select("chunk", "validation", "test"), partial(_part, split, by_number, folder / PARTED),
-            "place long, failed boolean, outcome binary",
+            OUTCOME,
         )  # fmt: skip
         return dict(cluster.outcomes(_LABEL, parted))
 

@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlparse
 from ctrkit.errors import LogError, did_you_mean
 from ctrkit.progress import progress
 from ctrkit.records.hive import files_below, partition_of
-from ctrkit.records.spark.cluster import Cluster, connected
+from ctrkit.records.spark.cluster import Cluster
 from ctrkit.records.spark.options import SparkOptions
+from ctrkit.records.spark.session import connected
 
 
 def table_files(options: SparkOptions, table: str, columns: Sequence[str], unloaded: Path, *, anew: bool) -> list[Path]:

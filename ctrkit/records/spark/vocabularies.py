@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from ctrkit.indexing import FeatureIndex, Vocabulary
-from ctrkit.indexing.build import bytes_of
-from ctrkit.indexing.extend import extended_vocabulary
-from ctrkit.indexing.growth import bucket_drift, extended_index, vocabulary_growth
-from ctrkit.records.spark.cluster import Cluster, Frame, outcome
+from ctrkit.indexing.growth import bucket_drift, extended_index
+from ctrkit.records.spark.cluster import OUTCOME, Cluster, Frame
 from ctrkit.records.spark.known import known_values
 from ctrkit.records.spark.one_chunk import OneChunk
 from ctrkit.records.spark.parting import Parting
+from ctrkit.records.spark.ranking import PARENT, VOCABULARIES, Learned, Ranking, Total
 from ctrkit.records.spark.stored import Stored
 from ctrkit.schema import Categorical, Cross, Numeric, Schema
 
-VOCABULARIES, PARENT = "vocabularies", "parent"  # Folders of a run.
 _COUNTED = "feature int, value binary, count long"
 _ARROW = pa.schema([("feature", pa.int32()), ("value", pa.binary()), ("count", pa.int64())])
 _LABEL = "indexing"
@@ -80,11 +76,11 @@ def learn_index(
     try:
         totals = _totals(cluster, schema, counted)
         buckets = _buckets(cluster, schema, counted, boundaries)
-        ranking = _Ranking(
+        ranking = Ranking(
             schema=schema, folder=folder, totals=totals, parent=None if extend is None else extend.statistics
         )
         ranked = _ranked(cluster, schema, counted, extend, folder)
-        found = cluster.outcomes(_LABEL, cluster.mapped(ranked, ranking, "place long, failed boolean, outcome binary"))
+        found = cluster.outcomes(_LABEL, cluster.mapped(ranked, ranking, OUTCOME))
     finally:
         with contextlib.suppress(Exception):  # The session may be gone.
             counted.unpersist()
@@ -97,16 +93,7 @@ def _names(schema: Schema) -> list[str]:
     return [feature.name for feature in schema.features]
 
 
-@dataclass(frozen=True)
-class _Total:
-    """Of one feature's training rows."""
-
-    missing: int
-    distinct: int
-    present: int
-
-
-def _totals(cluster: Cluster, schema: Schema, counted: Frame) -> dict[str, _Total]:
+def _totals(cluster: Cluster, schema: Schema, counted: Frame) -> dict[str, Total]:
     flagged = counted.selectExpr(
         "feature", "IF(value IS NULL, count, 0) AS missing", "IF(value IS NULL, 0, 1) AS distinct",
         "IF(value IS NULL, 0, count) AS present",
@@ -114,7 +101,7 @@ def _totals(cluster: Cluster, schema: Schema, counted: Frame) -> dict[str, _Tota
     summed = flagged.groupBy("feature").agg({"missing": "sum", "distinct": "sum", "present": "sum"})
     rows = cluster.rows("counting", summed.selectExpr("feature", "`sum(missing)`", "`sum(distinct)`", "`sum(present)`"))
     names = _names(schema)
-    return {names[feature]: _Total(missing, distinct, present) for feature, missing, distinct, present in rows}
+    return {names[feature]: Total(missing, distinct, present) for feature, missing, distinct, present in rows}
 
 
 def _buckets(
@@ -152,68 +139,11 @@ def _ranked(cluster: Cluster, schema: Schema, counted: Frame, extend: FeatureInd
     return spread.sortWithinPartitions("feature", spread["count"].desc(), spread["value"].asc_nulls_last())
 
 
-@dataclass(frozen=True)
-class _Learned:
-    """A vocabulary that was written, and what is told of it."""
-
-    feature: str
-    path: str
-    statistics: dict[str, int]
-    growth: dict[str, Any] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ranking:
-    """Writes the vocabularies of a partition, whose values come in the order of their ranks."""
-
-    schema: Schema
-    folder: Path
-    totals: Mapping[str, _Total]
-    parent: Mapping[str, Any] | None  # Statistics of the index that is extended.
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for key, parts in groupby(_by_feature(batches), key=lambda part: part[0]):
-            yield outcome(key, self._written(self.schema.features[key], [part for _, part in parts]))
-
-    def _written(self, feature: Any, parts: list[pa.RecordBatch]) -> _Learned:
-        assert isinstance(feature, (Categorical, Cross))
-        table = pa.Table.from_batches(parts)
-        table = table.filter(table.column("value").is_valid())
-        values = table.column("value").cast(pa.large_binary()).combine_chunks().cast(pa.large_string())
-        counts = table.column("count").to_numpy()
-        total, growth = self.totals[feature.name], None
-        if self.parent is None:
-            kept = len(values) if feature.max_size is None else min(len(values), feature.max_size)
-            vocabulary = Vocabulary.of_bytes(*bytes_of(values.slice(0, kept)), counts[:kept])
-            out = total.present - int(vocabulary.counts.sum())
-        else:
-            known = Vocabulary.load(self.folder / PARENT / "vocabulary" / f"{feature.name}.vocab")
-            vocabulary = extended_vocabulary(feature, known, values, counts)
-            out = total.present + int(known.counts.sum()) - int(vocabulary.counts.sum())
-            before = self.parent.get("features", {}).get(feature.name, {})
-            growth = vocabulary_growth(known, before, vocabulary, total.missing, out)
-        path = self.folder / VOCABULARIES / f"{feature.name}-{uuid.uuid4().hex[:12]}.vocab"
-        vocabulary.save(path)
-        statistics = {"missing": total.missing, "distinct": total.distinct}
-        statistics |= {"known": len(vocabulary), "out_of_vocabulary": out}
-        return _Learned(feature.name, str(path), statistics, growth)
-
-
-def _by_feature(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The batches cut where another feature begins."""
-    for batch in batches:
-        keys = batch.column("feature").to_numpy()
-        cuts = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), len(keys)]
-        for start, stop in pairwise(cuts):
-            if stop > start:
-                yield int(keys[start]), batch.slice(start, stop - start)
-
-
 def _index(
     schema: Schema,
     vocabularies: Mapping[str, Vocabulary],
     boundaries: Mapping[str, tuple[float, ...]],
-    learned: Mapping[str, _Learned],
+    learned: Mapping[str, Learned],
     buckets: Mapping[str, np.ndarray],
     extend: FeatureIndex | None,
     train_rows: int,

@@ -7,9 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +18,9 @@ from ctrkit.records.disk import disk_errors
 from ctrkit.records.layout import RowLayout
 from ctrkit.records.manifest import Manifest, Shard
 from ctrkit.records.shards import ShardStream
-from ctrkit.records.spark.cluster import Cluster, outcome
-from ctrkit.records.spark.lookup import Heads, looking_up, tails
-from ctrkit.records.spark.one_chunk import OneChunk
+from ctrkit.records.spark.cluster import OUTCOME, Cluster, outcome
+from ctrkit.records.spark.lookup import Heads, tails
+from ctrkit.records.spark.packing import BUNDLE_BYTES, BUNDLES, Job, packed_alone, packed_by_chunk
 from ctrkit.records.spark.parting import Parting
 from ctrkit.records.spark.shard_plan import PartPlan
 from ctrkit.records.spark.stored import Stored
@@ -31,25 +29,8 @@ from ctrkit.records.writer import WriterOptions
 from ctrkit.schema import Schema
 
 ATTEMPTS = "attempts"  # Folder of a run: shards as tasks write them, under names of their own.
-_PACKED = "shard long, keys binary, rows binary"
-_PACKED_BYTES = 512 << 10  # Of rows that travel together.
-_PACKED_AT_ONCE = 32  # Handed to Python together: 16 MB.
+_AT_ONCE = 16 << 20  # Bytes of bundles that are handed to Python.
 _LABEL = "writing"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What tasks need to know."""
-
-    schema: Schema
-    parting: Parting
-    plans: Mapping[int, PartPlan]  # By part.
-    layout: RowLayout
-    options: WriterOptions
-    before: Mapping[int, Sequence[int]]  # By chunk, the rows of each part in earlier chunks.
-    stored: Mapping[int, Stored]
-    heads: Any  # Broadcast `Heads`.
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -98,83 +79,18 @@ def write_records(
     if heads.cut:
         sizes = {name: len(index.vocabularies[name]) for name in heads.cut}
         asked = tails(cluster, schema, stored, parting, sent, sizes, index_folder, broadcast_values)
-        packed = cluster.mapped(asked, partial(_packed_by_chunk, job), _PACKED)
+        packed = cluster.mapped(asked, partial(packed_by_chunk, job), BUNDLES)
     else:
-        packed = cluster.frame(stored, partial(_packed_alone, job), _PACKED)
+        packed = cluster.frame(stored, partial(packed_alone, job), BUNDLES)
     shards = sum(plan.shards for plan in plans.values())
     spread = cluster.by_number(packed, "shard", max(1, min(shards, 4 * cluster.tasks))).sortWithinPartitions("shard")
-    written = cluster.mapped(spread, partial(_written, job), "place long, failed boolean, outcome binary")
-    with cluster.batches_of(_PACKED_AT_ONCE):
+    written = cluster.mapped(spread, partial(_written, job), OUTCOME)
+    with cluster.batches_of(_AT_ONCE, _AT_ONCE // BUNDLE_BYTES):
         found = dict(cluster.outcomes(_LABEL, written))
     with contextlib.suppress(Exception):  # It would go with the session.
         sent.destroy()
     for part, plan in plans.items():
         _commit(folder / PARTS[part], [found[plan.first + k] for k in range(plan.shards)], plan, job, index)
-
-
-# --- rows of chunks -------------------------------------------------------------------------------------------------
-
-
-def _packed_alone(job: Job, place: int, stored: Stored) -> Iterator[pa.RecordBatch]:
-    yield from _packed(job, stored, None)
-
-
-def _packed_by_chunk(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Chunks with the ranks that were joined, one after another."""
-    waiting: list[pa.RecordBatch] = []
-    number: int | None = None
-    for batch in batches:
-        numbers = batch.column("chunk").to_numpy()
-        cuts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(numbers)]
-        for start, stop in pairwise(cuts):
-            if stop == start:
-                continue
-            if number is not None and numbers[start] != number:
-                yield from _packed(job, job.stored[number], pa.Table.from_batches(waiting))
-                waiting = []
-            number = int(numbers[start])
-            waiting.append(batch.slice(start, stop - start))
-    if number is not None:
-        yield from _packed(job, job.stored[number], pa.Table.from_batches(waiting))
-
-
-def _packed(job: Job, stored: Stored, tail: pa.Table | None) -> Iterator[pa.RecordBatch]:
-    """The rows of a chunk by shard, packed as records hold them, with the keys that order them."""
-    heads: Heads = job.heads.value
-    chunk = OneChunk(job.schema, stored, job.parting, index=heads.index, rows_of=looking_up(job.schema, heads, tail))
-    chunk.look_up()
-    ids = chunk.all_ids()
-    label = chunk.array("label")
-    weight = chunk.array("weight") if job.layout.has_weight else None
-    group = chunk.array("group") if job.layout.has_group else None
-    for part, plan in job.plans.items():
-        rows = np.flatnonzero(chunk.part == part)
-        if len(rows):
-            packed = job.layout.pack(
-                ids[rows],
-                label[rows],
-                None if weight is None else weight[rows],
-                None if group is None else group[rows],
-            )
-            yield from _by_shard(plan, job.before[stored.chunk.number][part], packed)
-
-
-def _by_shard(plan: PartPlan, first: int, packed: np.ndarray) -> Iterator[pa.RecordBatch]:
-    keys = plan.keys(first, len(packed))
-    shards = plan.shard_of(keys)
-    order = np.argsort(shards, kind="stable")
-    shards, keys, packed = shards[order], keys[order], packed[order]
-    step = max(1, _PACKED_BYTES // (4 * packed.shape[1]))
-    starts = np.flatnonzero(np.r_[True, shards[1:] != shards[:-1]])
-    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(shards)], strict=True):
-        cuts = range(start, stop, step)
-        blobs = [[array[at : min(at + step, stop)].tobytes() for at in cuts] for array in (keys, packed)]
-        numbers = pa.array(np.full(len(cuts), shards[start], dtype=np.int64))
-        columns = [numbers, *(pa.array(blob, pa.binary()) for blob in blobs)]
-        yield pa.record_batch(columns, names=["shard", "keys", "rows"])
-
-
-# --- shards ---------------------------------------------------------------------------------------------------------
 
 
 def _written(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
