@@ -38,6 +38,7 @@ class TextPiece(Piece):
     start: int  # The lines are `buffer[start:stop]`.
     stop: int
     first_line: int
+    sound_quotes: bool  # Known to be; else it has to be found out.
 
     @property
     def data(self) -> memoryview:
@@ -86,7 +87,7 @@ class TextPiece(Piece):
         return (
             self.buffer.find(b"\0", *here) >= 0
             or (returns > 0 and returns != self.buffer.count(b"\r\n", *here))
-            or (self._quoted and well_quoted_ends(bytes(self.data), self._separator) is None)
+            or (not self.sound_quotes and self._quoted and well_quoted_ends(bytes(self.data), self._separator) is None)
         )
 
     def _table(self, data: memoryview | bytes, wanted: list[str], block: int = _PARSED_AT_ONCE) -> pa.Table | None:
@@ -189,7 +190,7 @@ def text_pieces(path: Path, schema: Schema, chunk_bytes: int, start: Position | 
         check_columns(schema, list(columns), path)
     line, offset = begin.number, begin.offset
     assert schema.format.separator is not None
-    for buffer, stop, consumed in whole_rows(
+    for buffer, stop, consumed, sound in whole_rows(
         path, chunk_bytes, separator=schema.format.separator, quoted=schema.format.kind == "csv", offset=offset
     ):
         at = 0
@@ -213,6 +214,7 @@ def text_pieces(path: Path, schema: Schema, chunk_bytes: int, start: Position | 
                 start=at,
                 stop=stop,
                 first_line=first,
+                sound_quotes=sound,
                 on_disk=consumed,
                 after=Position(file=begin.file, offset=offset, number=line),
             )
@@ -221,7 +223,7 @@ def text_pieces(path: Path, schema: Schema, chunk_bytes: int, start: Position | 
 def header_names(path: Path, schema: Schema) -> list[str]:
     """The names of the columns in a file's first line. Raises `LogError`."""
     assert schema.format.separator is not None
-    for buffer, stop, _ in whole_rows(path, 1 << 20, separator=schema.format.separator, quoted=False):
+    for buffer, stop, _, _ in whole_rows(path, 1 << 20, separator=schema.format.separator, quoted=False):
         line = bytes(buffer[:stop]).removeprefix(_BYTE_ORDER_MARK).split(b"\n", 1)[0]
         return _names(line, schema, path)
     return []

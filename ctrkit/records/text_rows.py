@@ -16,6 +16,7 @@ import numpy as np
 
 LONGEST_QUOTED = 1 << 20  # Bytes of a row with line ends in quotes; more is a quote that was never closed.
 _END, _QUOTE, _RETURN = ord("\n"), ord('"'), ord("\r")
+_PLAIN, _ROW, _BROKEN = range(3)  # Lines without quotes, a row that has some, a line whose quotes are broken.
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,12 @@ def find_rows(data: bytes, first_line: int, *, separator: str, quoted: bool) -> 
             lines, broken = first_line + np.r_[0, last[:-1] + 1], np.zeros(len(found), dtype=bool)
         else:
             scanned = list(_scanned(data, len(data), separator, final=True))
-            starts, stops, bad = (np.array(one) for one in zip(*scanned, strict=True))
-            lines, ends, broken = lines[np.searchsorted(ends, starts, side="right")], stops, bad
+            last, kind = np.array(scanned, dtype=np.int64)[:, 1:].T
+            of = np.searchsorted(last, ends)  # The stretch of text where each line ends.
+            row_ends = (kind[of] == _PLAIN) | (ends == last[of])
+            before = np.flatnonzero(np.r_[True, row_ends[:-1]])  # The line that each row begins with.
+            starts, lines, ends = starts[before], lines[before], ends[row_ends]
+            broken = kind[of[row_ends]] == _BROKEN
     lengths = ends - starts
     blank = (lengths == 1) & (raw[starts] == _END)
     blank |= (lengths == 2) & (raw[starts] == _RETURN) & (raw[ends - 1] == _END)
@@ -76,10 +81,15 @@ def find_rows(data: bytes, first_line: int, *, separator: str, quoted: bool) -> 
     return rows.take(~blank), broken[~blank]
 
 
-def last_row_end(data: bytes | bytearray, stop: int, *, separator: str, quoted: bool, final: bool = False) -> int:
-    """Where the last row of `data[:stop]` ends that is whole, or damaged for certain; 0 when there is none."""
+def last_row_end(
+    data: bytes | bytearray, stop: int, *, separator: str, quoted: bool, final: bool = False
+) -> tuple[int, bool]:
+    """Where the last row of `data[:stop]` ends that is whole, or damaged for certain; 0 when there is none.
+
+    Also whether no quote is broken up to there.
+    """
     if not quoted or data.find(b'"', 0, stop) < 0:
-        return data.rfind(b"\n", 0, stop) + 1
+        return data.rfind(b"\n", 0, stop) + 1, True
     array = np.frombuffer(data, dtype=np.uint8, count=stop)
     ends = np.flatnonzero(array == _END)
     outside = np.searchsorted(np.flatnonzero(array == _QUOTE), ends) % 2 == 0
@@ -87,11 +97,11 @@ def last_row_end(data: bytes | bytearray, stop: int, *, separator: str, quoted: 
     if outside.any():
         cut = int(ends[outside][-1]) + 1
         if stop - cut <= LONGEST_QUOTED and well_quoted_ends(bytes(memoryview(data)[:cut]), separator) is not None:
-            return cut
+            return cut, True
     cut = 0
     for _, cut, _ in _scanned(data, stop, separator, final=final):  # noqa: B007
         pass
-    return cut
+    return cut, False
 
 
 def well_quoted_ends(data: bytes, separator: str) -> np.ndarray | None:
@@ -132,24 +142,30 @@ def _patterns(separator: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     return re.compile(whole), re.compile(begun)
 
 
-def _scanned(data: bytes | bytearray, stop: int, separator: str, *, final: bool) -> Iterator[tuple[int, int, bool]]:
-    """Rows of text one by one: start, stop, whether its quotes are broken. With `final` nothing follows the text."""
+def _scanned(data: bytes | bytearray, stop: int, separator: str, *, final: bool) -> Iterator[tuple[int, int, int]]:
+    """Text from one end of a row to another: start, stop, and what is there. With `final` nothing follows the text."""
     whole, begun = _patterns(separator)
     at = 0
     while at < stop:
+        quote = data.find(b'"', at, stop)
+        plain = data.rfind(b"\n", at, quote if quote >= 0 else stop) + 1
+        if plain > at:
+            yield at, plain, _PLAIN
+            at = plain
+            continue
         found = whole.match(data, at, stop)
         end = found.end() if found else 0
         if found and end == stop and data[end - 1] != _END and not final:
             return
         if found and (end - at <= LONGEST_QUOTED or data.count(b"\n", at, end) == 1):
-            yield at, end, False
+            yield at, end, _ROW
         else:
             if not found and not final and stop - at <= LONGEST_QUOTED and begun.match(data, at, stop):
                 return
             end = data.find(b"\n", at, stop) + 1 or (stop if final else 0)
             if not end:
                 return
-            yield at, end, True
+            yield at, end, _BROKEN
         at = end
 
 

@@ -18,8 +18,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 def whole_rows(
     path: Path, chunk_bytes: int, *, separator: str, quoted: bool, offset: int = 0
-) -> Iterator[tuple[bytearray, int, int]]:
-    """Yield buffers, where their last whole row ends, and the bytes of the file that were consumed for them.
+) -> Iterator[tuple[bytearray, int, int, bool]]:
+    """Yield buffers, where their last whole row ends, the bytes of the file read for them, whether quotes are sound.
 
     `offset` is where in the decompressed text to begin, at the start of a row. Raises `LogError` for a file that is
     cut short, an endless line, another encoding or format.
@@ -35,10 +35,11 @@ def whole_rows(
             filled = len(rest) + _read(stream, memoryview(buffer)[len(rest) :], raw, path)
             position = raw.tell()
             ended = filled == len(rest)
-            cut = last_row_end(buffer, filled, separator=separator, quoted=quoted, final=ended)
-            cut = filled if ended else cut
+            cut, sound = last_row_end(buffer, filled, separator=separator, quoted=quoted, final=ended)
+            if ended:
+                cut, sound = filled, False  # The last line may want its end: look again.
             if cut:
-                yield buffer, cut, position - before
+                yield buffer, cut, position - before, sound
                 before = position
             if ended:
                 return

@@ -82,8 +82,10 @@ def _sorted(words: list[np.ndarray]) -> tuple[pa.StringArray, list[np.ndarray]]:
     It is done share by share, a word belonging to one by its hash, so that what it takes does not grow with the words.
     """
     ends = np.cumsum([len(each) for each in words])
-    joined = np.concatenate(words)
-    words.clear()
+    joined = np.empty(int(ends[-1]), dtype=np.uint64)
+    while words:  # One by one, so that they are not in memory twice.
+        last = words.pop()
+        joined[ends[len(words)] - len(last) : ends[len(words)]] = last
     bits = max(0, int(len(joined) - 1).bit_length() - _SORTED_BITS)
     share = ((joined * _MIX) >> np.uint64(64 - bits)).astype(np.uint16) if bits else np.zeros(1, dtype=np.uint16)
     places = np.empty(len(joined), dtype=np.int32)
