@@ -24,7 +24,14 @@ CHANNEL_OPTIONS = [
 ]
 PATH = "/ctrkit.Dispatch/"
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 1.0  # Seconds between two tries.
-_TRY_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_TRY_AGAIN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,  # "Stream removed", and the next "RST_STREAM": the other side died in mid-call.
+    grpc.StatusCode.INTERNAL,
+)
+_RAISED = "Exception calling application"  # How gRPC begins the UNKNOWN of a chief that made a mistake.
 
 
 class TrainingOver(Exception):
@@ -125,7 +132,7 @@ class RemoteCalls:
 
     def _failed(self, error: Any, address: Address) -> str:
         code, details = error.code(), error.details() or ""
-        if code in _TRY_AGAIN:
+        if code in _TRY_AGAIN and not details.startswith(_RAISED):
             return f"{code.name}: {details}"
         raise TrainingError(
             f"The chief at {address.target} answered {code.name}: {details}. Look at its log."
