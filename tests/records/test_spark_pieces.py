@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from ctrkit.errors import ArtifactError, ConfigError, LogError
-from ctrkit.records import SparkEngine, SparkOptions, WriterOptions, prepare
+from ctrkit.records import SparkEngine, SparkOptions, Split, WriterOptions, prepare
+from ctrkit.records.rejections import BadRows
 from ctrkit.records.shuffle import shuffle_keys
 from ctrkit.records.spark.cluster import told
 from ctrkit.records.spark.failures import explained
 from ctrkit.records.spark.session import connected
 from ctrkit.records.spark.shard_plan import plan
+from ctrkit.records.spark.shares import Share
+from ctrkit.records.spark.stored import STOPPED, Storing
 from ctrkit.records.spark.text_cuts import _count, _cuts, _Stretch
 from tests.records.engine_contract import impressions, schema_of, write_text
 
@@ -85,6 +88,36 @@ def test_without_pyspark_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
         connected(SparkOptions()),
     ):
         pass
+
+
+def test_an_executor_that_does_not_see_the_work_folder_says_what_has_to_be_shared(tmp_path: Path) -> None:
+    log = write_text(tmp_path / "log.csv", impressions(20))
+    storing = Storing(
+        schema=schema_of("csv"), split=Split(), folder=tmp_path / "elsewhere", chunk_bytes=1000, bad_rows=BadRows()
+    )
+    with pytest.raises(ConfigError, match=r"An executor does not see .*elsewhere.*must share the disk of work_dir"):
+        storing(Share(number=0, path=log, leading=True, several=False))
+
+
+def test_a_share_after_a_bad_one_ends_early_and_one_before_it_does_not(tmp_path: Path) -> None:
+    log = write_text(tmp_path / "log.csv", impressions(20))
+    (tmp_path / "run" / STOPPED).mkdir(parents=True)
+    (tmp_path / "run" / STOPPED / "3").touch()
+    storing = Storing(
+        schema=schema_of("csv"), split=Split(), folder=tmp_path / "run", chunk_bytes=1000, bad_rows=BadRows()
+    )
+    after, before = (storing(Share(number=n, path=log, leading=True, several=False)) for n in (4, 2))
+    assert after is None
+    assert before is not None
+    assert sum(one.chunk.rows for one in before) == 20
+
+
+def test_an_empty_file_among_others_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    for leading in (True, False):
+        share = Share(number=0, path=tmp_path / "empty.csv", leading=leading, several=True)
+        with pytest.raises(LogError, match=r"empty\.csv is empty \(0 bytes\)"):
+            list(share.pieces(schema_of("csv"), 1000))
 
 
 def test_an_error_of_an_executor_is_raised_as_what_it_was() -> None:

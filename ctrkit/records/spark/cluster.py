@@ -172,6 +172,8 @@ class Cluster:
             finally:
                 done.set()
                 watcher.join()
+                with contextlib.suppress(Exception):  # The session may be gone.
+                    self._context.setLocalProperty("spark.jobGroup.id", None)
 
     def _watch(self, group: str, shown: Any, done: threading.Event) -> None:
         with contextlib.suppress(Exception):  # The session may end first.

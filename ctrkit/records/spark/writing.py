@@ -85,10 +85,12 @@ def write_records(
     shards = sum(plan.shards for plan in plans.values())
     spread = cluster.by_number(packed, "shard", max(1, min(shards, 4 * cluster.tasks))).sortWithinPartitions("shard")
     written = cluster.mapped(spread, partial(_written, job), OUTCOME)
-    with cluster.batches_of(_AT_ONCE, _AT_ONCE // BUNDLE_BYTES):
-        found = dict(cluster.outcomes(_LABEL, written))
-    with contextlib.suppress(Exception):  # It would go with the session.
-        sent.destroy()
+    try:
+        with cluster.batches_of(_AT_ONCE, _AT_ONCE // BUNDLE_BYTES):
+            found = dict(cluster.outcomes(_LABEL, written))
+    finally:
+        with contextlib.suppress(Exception):  # It would go with the session.
+            sent.destroy()
     for part, plan in plans.items():
         _commit(folder / PARTS[part], [found[plan.first + k] for k in range(plan.shards)], plan, job, index)
 
