@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ctrkit.records.spark.engine import SparkEngine
 from ctrkit.records.spark.options import SparkOptions
 from ctrkit.records.spark.session import connected
 from ctrkit.schema import Schema
+from tests.missing import missing
 
 CONF = {
     "spark.sql.shuffle.partitions": 2,
@@ -25,8 +27,15 @@ CONF = {
 }
 
 
+def needs_java() -> None:
+    """Skip the test, or fail it, where there is no Java."""
+    if shutil.which("java") is None:
+        missing("Spark needs Java 17: apt-get install openjdk-17-jre-headless")
+
+
 def session() -> Iterator[None]:
     """It is the one that engines find while the generator waits."""
+    needs_java()
     with warnings.catch_warnings(), connected(SparkOptions(master="local[2,4]", conf=CONF)):
         yield
 

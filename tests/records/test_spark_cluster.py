@@ -14,6 +14,7 @@ from ctrkit.errors import ArtifactError
 from ctrkit.records import Prepared, PrepareOptions, Split, WriterOptions, prepare
 from tests.records.engine_contract import contents, impressions, schema_of, write_text
 from tests.records.spark_processes import OPTIONS, SparkCluster, kill_one
+from tests.records.spark_session import needs_java
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROWS = 12_000
@@ -32,6 +33,7 @@ def undisturbed(log: Path) -> Prepared:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkCluster]:
+    needs_java()
     with SparkCluster(tmp_path_factory.mktemp("spark") / "cluster") as found:
         yield found
         processes = found.processes()
