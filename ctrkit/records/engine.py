@@ -40,7 +40,10 @@ class PrepareOptions:
 
 
 class Engine(Protocol):
-    """Turns a log into an index and records; `EngineContract` in the tests is what every engine must pass."""
+    """Turns a log into an index and records; `EngineContract` in the tests is what every engine must pass.
+
+    One with `resumes = True` gets its folder as a killed run of the same inputs left it, others an empty one.
+    """
 
     def run(
         self,
@@ -57,6 +60,8 @@ class Engine(Protocol):
 
         With `extend` given (and no `index`), keep its rows and boundaries, and append the values of the training part
         that pass their thresholds; see `ctrkit.indexing.extend`.
+
+        Where bad rows are skipped, write what they were with `rejections.write_rejected`.
 
         Raises `LogError` for a log that does not fit its schema.
         """

@@ -53,13 +53,13 @@ class FittingAgain(Fitting):
         return super()._fit_numbers(feature) if told is None else tuple(map(float.fromhex, told["cuts"]))
 
     def _fit_tokens(self, feature: Categorical | Hashed | Cross) -> Vocabulary | None:
-        vocabulary = super()._fit_tokens(feature) if self._told(feature) is None else None
+        if self._told(feature) is None:
+            super()._fit_tokens(feature)  # What it learns is put aside with the rows.
+            pa.default_memory_pool().release_unused()
         if isinstance(feature, Hashed):
             return None
         if self._index is not None:
             return self._index.vocabularies[feature.name]
-        del vocabulary
-        pa.default_memory_pool().release_unused()
         return Vocabulary.of_bytes(*(self.spill.mapped(f"rows-{feature.name}", part) for part in _PARTS))
 
     def _put_shared_rows(self, feature: SequenceFeature, vocabulary: Vocabulary | None) -> None:
