@@ -19,7 +19,9 @@ import pytest
 
 from ctrkit.errors import ConfigError, LogError
 from ctrkit.records import Prepared, PrepareOptions, Split, WriterOptions, prepare
+from ctrkit.records.log import read_pieces
 from ctrkit.records.readable import LONGEST_VALUE
+from ctrkit.records.rejections import Rejections
 from ctrkit.schema import Schema
 
 COLUMNS = ["clicked", "user", "ad", "price", "weight", "seen"]
@@ -235,6 +237,38 @@ def test_random_damage_never_gives_a_row_that_no_line_has(tmp_path: Path) -> Non
         for user, ad, _ in changed:
             assert user is None or ad is None or user[0] == "u" or ad[0] == "a", changed
         assert len(found) >= 180
+
+
+def damaged(log: bytes, draw: np.random.Generator) -> bytes:
+    """The log with some bytes changed, put in or taken out after the line of names."""
+    marks = np.frombuffer(b'",\n\r\0\xff', dtype=np.uint8)
+    data = bytearray(log)
+    for _ in range(draw.integers(1, 12)):
+        at = int(draw.integers(len(HEADER), len(data)))
+        match draw.integers(3):
+            case 0:
+                data[at] = draw.choice(marks)
+            case 1:
+                data.insert(at, int(draw.choice(marks)))
+            case _:
+                del data[at : at + int(draw.integers(1, 30))]
+    return bytes(data)
+
+
+def test_what_is_rejected_depends_on_the_row_not_on_the_pieces(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    for _ in range(25):
+        (tmp_path / "log.csv").write_bytes(damaged(HEADER + b"".join(LINES), draw))
+        found = []
+        for chunk_bytes in (1 << 20, int(draw.integers(60, 2000))):
+            rejected, rows = Rejections(), []
+            for piece in read_pieces([tmp_path / "log.csv"], schema(), chunk_bytes=chunk_bytes):
+                chunk = piece.parse(rejected)
+                columns = [column.to_pylist() for column in chunk.columns.values()]
+                rows += [(chunk.number(k), *row) for k, row in enumerate(zip(*columns, strict=True))]
+            found.append((rows, rejected))
+        assert found[0] == found[1]
+        assert found[0][1].rows > 0 or len(found[0][0]) > 50
 
 
 def test_tab_separated_logs_are_checked_too(tmp_path: Path) -> None:
