@@ -116,6 +116,7 @@ def main() -> None:
             for way in random.Random(number).sample(sorted(found), len(found)):
                 try:
                     found[way].append(measured(command_of(way, folder, options.fuxictr)))
+                    print(f"{WAYS[way]}: {options.rows / found[way][-1]['seconds']:,.0f} rows/s", flush=True)
                 except subprocess.CalledProcessError as error:
                     print(f"{WAYS[way]}: failed: {(error.stderr or error.stdout)[-2000:]}")
                 shutil.rmtree(folder / f"work-{way}", ignore_errors=True)
