@@ -1,11 +1,11 @@
 """What tracking costs a training: `ctrkit train` with MLflow and without, fresh processes in turn.
 
-Each pair of processes trains the same run on the same records; their order changes from pair to pair. CPU time is that
-of the process with all its threads, so that other work on the machine counts for little; wall time is shown beside it.
-`training` is all of `ctrkit train` but its imports of TensorFlow and Hydra: MLflow's own import counts. The card and
-what the run notes of its origin are made in both; their CPU time is told apart, as a share of the training without.
-So is the CPU time of tracking's own thread and calls, which other work on the machine hardly changes: the share that
-two trainings' difference would show if nothing else varied.
+Each pair of processes trains the same run on the same records; their order changes from pair to pair. `command` is the
+whole of `ctrkit train`, from its start to its end: what a person waits for. `steps` is what the training calls its own
+time. CPU time is that of the process with all its threads; `store` is that of the process beside it which speaks to
+MLflow and imports it. The card and what the run notes of its origin are made in both; their CPU time is told apart, as
+a share of the command without. So is the CPU time of tracking's own thread and calls within the training process,
+which other work on the machine hardly changes: the share that two commands' difference would show if nothing varied.
 
     python experiments/benchmarks/tracking_cost.py --rows 1000000 --rounds 3
 """
@@ -34,12 +34,11 @@ class Measured:
 
 WORKER = """
 import json, resource, sys, time
-import tensorflow, keras, ctrkit.training.fit
 from ctrkit.commands import train
 from ctrkit.commands.configuration import load_config
 
-def cpu():
-    used = resource.getrusage(resource.RUSAGE_SELF)
+def cpu(whose=resource.RUSAGE_SELF):
+    used = resource.getrusage(whose)
     return used.ru_utime + used.ru_stime
 
 def timed(function, name):
@@ -63,10 +62,9 @@ for name in ("start", "finish", "_put", "_file"):
     setattr(Run, name, timed(getattr(Run, name), "tracking"))
 Delivery._work = timed(Delivery._work, "delivery")
 config = load_config(sys.argv[2:])
-start_cpu, start = cpu(), time.perf_counter()
 run_dir, result = train.train_run(config)
-spent |= {"training": cpu() - start_cpu, "process": cpu()}
-wall = {"training": time.perf_counter() - start, "steps": result.rows / result.samples_per_second}
+spent |= {"process": cpu(), "store": cpu(resource.RUSAGE_CHILDREN)}
+wall = {"steps": result.rows / result.samples_per_second}
 with open(sys.argv[1], "w") as out:
     json.dump({"cpu": spent, "wall": wall}, out)
 """
@@ -95,9 +93,11 @@ def main() -> None:
 
 def _train(place: Path, words: list[str]) -> Measured:
     result = place / "measured.json"
+    start = time.perf_counter()
     _python(place, "-c", WORKER, str(result), *words)
+    command = time.perf_counter() - start
     found = json.loads(result.read_text(encoding="utf-8"))
-    return Measured(cpu=found["cpu"], wall=found["wall"])
+    return Measured(cpu=found["cpu"], wall={"command": command, **found["wall"]})
 
 
 def _ctrkit(place: Path, *words: str) -> None:
@@ -115,7 +115,8 @@ def _python(place: Path, *words: str) -> None:
 
 def _show(number: int, pair: dict[str, Measured]) -> None:
     told = ", ".join(
-        f"{kind} {one.cpu['training']:.1f} s CPU, {one.wall['training']:.1f} s (steps {one.wall['steps']:.1f} s)"
+        f"{kind} {one.wall['command']:.1f} s (steps {one.wall['steps']:.1f} s), {one.cpu['process']:.1f} s CPU, "
+        f"store {one.cpu['store']:.1f}"
         for kind, one in sorted(pair.items())
     )
     print(f"{time.strftime('%H:%M:%S')} pair {number + 1}: {told}", flush=True)
@@ -123,14 +124,14 @@ def _show(number: int, pair: dict[str, Measured]) -> None:
 
 def _summary(pairs: list[dict[str, Measured]], arguments: argparse.Namespace) -> None:
     print(f"\n{arguments.rows:,} rows, {arguments.epochs} epoch(s), {len(pairs)} pairs: median of with / without - 1")
-    for kind, part in (("cpu", "training"), ("cpu", "process"), ("wall", "training"), ("wall", "steps")):
+    for kind, part in (("wall", "command"), ("wall", "steps"), ("cpu", "process")):
         ratios = [getattr(one["mlflow"], kind)[part] / getattr(one["none"], kind)[part] for one in pairs]
         spread = f"{100 * (min(ratios) - 1):+.2f}% to {100 * (max(ratios) - 1):+.2f}%"
         print(f"  {kind:<5}{part:<10}{100 * (statistics.median(ratios) - 1):+.2f}%  ({spread})")
-    shares = [one["none"].cpu["card"] / one["none"].cpu["training"] for one in pairs]
-    print(f"  card and origin, without MLflow: {100 * statistics.median(shares):.2f}% of the training's CPU time")
+    shares = [one["none"].cpu["card"] / one["none"].cpu["process"] for one in pairs]
+    print(f"  card and origin, without MLflow: {100 * statistics.median(shares):.2f}% of the process' CPU time")
     own = [one["mlflow"].cpu["tracking"] + one["mlflow"].cpu["delivery"] for one in pairs]
-    shares = [spent / one["none"].cpu["training"] for spent, one in zip(own, pairs, strict=True)]
+    shares = [spent / one["none"].cpu["process"] for spent, one in zip(own, pairs, strict=True)]
     print(f"  tracking's own calls and thread: {statistics.median(own):.2f} s, {100 * statistics.median(shares):.2f}%")
 
 
