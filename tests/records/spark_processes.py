@@ -20,9 +20,11 @@ from ctrkit.records import PrepareOptions, SparkEngine, SparkOptions, Split, Wri
 from tests.records.engine_contract import schema_of
 
 master, log, work_dir = sys.argv[1:]
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # Compiled quickly, not well.
 conf = {
     "spark.executor.memory": "500m", "spark.executor.cores": 1, "spark.driver.memory": "500m",
     "spark.sql.shuffle.partitions": 3, "spark.task.maxFailures": 8,
+    "spark.driver.extraJavaOptions": QUICK, "spark.executor.extraJavaOptions": QUICK,
     "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.codegen.wholeStage": False,
 }
 options = PrepareOptions(chunk_bytes=200_000, writer=WriterOptions(shard_rows=4096))

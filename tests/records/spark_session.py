@@ -7,7 +7,6 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ctrkit.indexing import FeatureIndex
 from ctrkit.records import PrepareOptions, Split
@@ -24,6 +23,7 @@ CONF = {
     "spark.sql.codegen.wholeStage": False,
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.driver.memory": "700m",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # Compiled quickly, not well.
 }
 
 
@@ -40,11 +40,11 @@ def session() -> Iterator[None]:
         yield
 
 
-class SmallShares(SparkEngine):
-    """Chunks of some rows, four of them a share; vocabularies of more than three values are joined."""
+class InChunks:
+    """The engine with chunks of so many bytes; of a vocabulary, values beyond `broadcast_values` are joined."""
 
-    def __init__(self) -> None:
-        super().__init__(SparkOptions(broadcast_values=3))
+    def __init__(self, chunk_bytes: int = 4000, broadcast_values: int = 3) -> None:
+        self._chunk_bytes, self._engine = chunk_bytes, SparkEngine(SparkOptions(broadcast_values=broadcast_values))
 
     def run(
         self,
@@ -57,6 +57,5 @@ class SmallShares(SparkEngine):
         index: FeatureIndex | None,
         extend: FeatureIndex | None = None,
     ) -> FeatureIndex:
-        small = dataclasses.replace(options, chunk_bytes=4000)
-        given: dict[str, Any] = {"split": split, "options": small, "index": index, "extend": extend}
-        return super().run(schema, files, folder, **given)
+        options = dataclasses.replace(options, chunk_bytes=self._chunk_bytes)
+        return self._engine.run(schema, files, folder, split=split, options=options, index=index, extend=extend)

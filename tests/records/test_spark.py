@@ -20,7 +20,7 @@ from ctrkit.records.spark.session import connected
 from ctrkit.records.spark.table import table_files
 from ctrkit.schema import Schema
 from tests.records.engine_contract import FEATURES, contents, impressions, schema_of, write_text
-from tests.records.spark_session import SmallShares, session
+from tests.records.spark_session import InChunks, session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SHUFFLED = PrepareOptions(writer=WriterOptions(block_rows=16, shard_rows=64))
@@ -33,7 +33,7 @@ def spark() -> Iterator[None]:
 
 def same(schema: Schema, log: Path, folder: Path, **more: Any) -> dict[str, Any]:
     local = prepare(schema, log, folder / "local", options=SHUFFLED, **more)
-    there = prepare(schema, log, folder / "spark", options=SHUFFLED, engine=SmallShares(), **more)
+    there = prepare(schema, log, folder / "spark", options=SHUFFLED, engine=InChunks(), **more)
     ours, theirs = contents(there.work_dir), contents(local.work_dir)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
@@ -68,7 +68,7 @@ def test_one_file_is_cut_for_many_tasks_but_not_where_a_quote_is_out_of_place(tm
     doubtful.write_text("\n".join(cells))
     skipping = PrepareOptions(writer=SHUFFLED.writer, bad_rows="skip")
     one = prepare(schema_of("csv"), doubtful, tmp_path / "a", options=skipping)
-    other = prepare(schema_of("csv"), doubtful, tmp_path / "b", options=skipping, engine=SmallShares())
+    other = prepare(schema_of("csv"), doubtful, tmp_path / "b", options=skipping, engine=InChunks())
     assert one.rejected is not None
     assert one.rejected.rows == 1
     assert contents(one.work_dir) == contents(other.work_dir)
@@ -99,13 +99,13 @@ def test_rejected_rows_are_counted_over_all_tasks(tmp_path: Path) -> None:
     log = write_text(tmp_path / "log.csv", rows)
     options = PrepareOptions(bad_rows="skip", max_bad_share=0.02)
     local = prepare(schema_of("csv"), log, tmp_path / "local", options=options)
-    there = prepare(schema_of("csv"), log, tmp_path / "spark", options=options, engine=SmallShares())
+    there = prepare(schema_of("csv"), log, tmp_path / "spark", options=options, engine=InChunks())
     assert there.description["rejected"] == local.description["rejected"]
     assert there.description["rejected"]["rows"] == 4
     assert contents(there.work_dir) == contents(local.work_dir)
     fewer = PrepareOptions(bad_rows="skip", max_bad_share=0.001)
     with pytest.raises(LogError, match="4 of 600 rows do not fit"):
-        prepare(schema_of("csv"), log, tmp_path / "spark", options=fewer, engine=SmallShares(), force=True)
+        prepare(schema_of("csv"), log, tmp_path / "spark", options=fewer, engine=InChunks(), force=True)
 
 
 def test_the_first_bad_line_of_the_log_is_told_as_the_local_engine_tells_it(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_first_bad_line_of_the_log_is_told_as_the_local_engine_tells_it(tmp_
     with pytest.raises(LogError) as local:
         prepare(schema_of("csv"), log, tmp_path / "local")
     with pytest.raises(LogError) as there:
-        prepare(schema_of("csv"), log, tmp_path / "spark", engine=SmallShares())
+        prepare(schema_of("csv"), log, tmp_path / "spark", engine=InChunks())
     place = re.compile(r"log\.csv, line ([\d,]+): label column 'clicked' holds '7', expected 0 or 1")
     found = [place.search(str(error.value)) for error in (local, there)]
     assert found[0] is not None
@@ -129,10 +129,10 @@ def test_a_log_without_rows_and_a_part_without_rows_are_told(tmp_path: Path) -> 
     empty = tmp_path / "log.csv"
     empty.write_text(write_text(tmp_path / "whole.csv", impressions(9)).read_text().splitlines()[0] + "\n")
     with pytest.raises(LogError, match=r"The log is empty: .*log\.csv has no rows after the line of column names"):
-        prepare(schema_of("csv"), empty, tmp_path / "work", engine=SmallShares())
+        prepare(schema_of("csv"), empty, tmp_path / "work", engine=InChunks())
     with pytest.raises(LogError, match="The test part got no rows"):
         prepare(
-            schema_of("csv"), tmp_path / "whole.csv", tmp_path / "work", engine=SmallShares(),
+            schema_of("csv"), tmp_path / "whole.csv", tmp_path / "work", engine=InChunks(),
             split=Split(by="order", validation=0.3, test=0.01),
         )  # fmt: skip
 
@@ -195,6 +195,6 @@ def test_a_table_of_the_catalogue_is_its_own_files_or_is_unloaded(tmp_path: Path
 
 def test_nothing_is_left_of_a_run(tmp_path: Path) -> None:
     log = write_text(tmp_path / "log.csv", impressions(100))
-    prepare(schema_of("csv"), log, tmp_path / "work", engine=SmallShares())
+    prepare(schema_of("csv"), log, tmp_path / "work", engine=InChunks())
     found = subprocess.run(["find", tmp_path / "work", "-maxdepth", "1"], capture_output=True, text=True, check=True)
     assert sorted(Path(line).name for line in found.stdout.split()) == ["index", "prepared.json", "records", "work"]

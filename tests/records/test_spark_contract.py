@@ -1,4 +1,4 @@
-"""The engine for a cluster passes the contracts, with chunks of some rows, joined vocabularies and split files."""
+"""The engine for a cluster passes the contracts; `test_spark` compares it with the local engine in more detail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ctrkit.records.engine import Engine
 from tests.records.engine_contract import EngineContract
-from tests.records.spark_session import SmallShares, session
+from tests.records.spark_session import InChunks, session
 from tests.records.test_prepare_extend import ExtendContract
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -22,10 +22,10 @@ def spark() -> Iterator[None]:
 class TestSpark(EngineContract):
     @pytest.fixture
     def engine(self) -> Engine:
-        return SmallShares()
+        return InChunks(10_000, broadcast_values=100)
 
 
 class TestSparkExtends(ExtendContract):
     @pytest.fixture
     def engine(self) -> Engine:
-        return SmallShares()
+        return InChunks(10_000)
