@@ -66,7 +66,7 @@ def _start(options: SparkOptions, *, hive: bool) -> Any:
     if options.master is not None:
         given["spark.master"] = options.master
     quietly = {} if any(name in os.environ for name in _CONFIGURED) else {_JAVA_OPTIONS: _QUIET_LOG}
-    with _workers_python():
+    with _workers_python(given.get("spark.pyspark.python", sys.executable)):
         try:
             # First the Java process alone: it knows spark-defaults.conf and what spark-submit was told.
             SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll([*{**quietly, **given}.items()]))
@@ -109,12 +109,12 @@ def _check_java() -> None:
 
 
 @contextlib.contextmanager
-def _workers_python() -> Iterator[None]:
-    """Spark's Python processes are of this environment, unless the user named another."""
+def _workers_python(python: str) -> Iterator[None]:
+    """Spark's Python processes run `python`, unless the environment names another."""
     if "PYSPARK_PYTHON" in os.environ:
         yield
         return
-    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["PYSPARK_PYTHON"] = python
     try:
         yield
     finally:
