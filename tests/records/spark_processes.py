@@ -26,6 +26,8 @@ conf = {
     "spark.sql.shuffle.partitions": 3, "spark.task.maxFailures": 8,
     "spark.driver.extraJavaOptions": QUICK, "spark.executor.extraJavaOptions": QUICK,
     "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.codegen.wholeStage": False,
+    "spark.speculation": True, "spark.speculation.interval": "50ms",  # Tasks often run twice.
+    "spark.speculation.multiplier": 1.1, "spark.speculation.quantile": 0.1,
 }
 options = PrepareOptions(chunk_bytes=200_000, writer=WriterOptions(shard_rows=4096))
 prepare(
