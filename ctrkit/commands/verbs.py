@@ -66,8 +66,8 @@ _ALL = (
         text=(
             "Reads the log once in bounded memory, splits it, learns the feature index from the training part alone\n"
             "and writes TFRecord shards. Run again with the same inputs it has nothing to do; killed, it goes on\n"
-            "where it was. A row that does not fit the schema is an error that names file, line and column, or is\n"
-            "left out and counted; a file that cannot be read whole is an error always."
+            "where it was (on Spark it begins anew). A row that does not fit the schema is an error that names\n"
+            "file, line and column, or is left out and counted; a file that cannot be read whole is an error."
         ),
         examples=(
             "ctrkit prepare experiment=criteo data.path=train.tsv.gz",

@@ -22,7 +22,7 @@ from ctrkit.schema import Schema
 from tests.records.engine_contract import FEATURES, contents, impressions, schema_of, write_text
 from tests.records.spark_session import InChunks, session
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
 SHUFFLED = PrepareOptions(writer=WriterOptions(block_rows=16, shard_rows=64))
 
 

@@ -25,6 +25,7 @@ class TestSpark(EngineContract):
         return InChunks(10_000, broadcast_values=100)
 
 
+@pytest.mark.nightly
 class TestSparkExtends(ExtendContract):
     @pytest.fixture
     def engine(self) -> Engine:
