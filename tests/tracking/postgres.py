@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,8 +59,9 @@ def _owner(folder: Path) -> str | None:
         return None
     user = pwd.getpwnam(USER)
     os.chown(folder, user.pw_uid, user.pw_gid)
+    temporary = Path(tempfile.gettempdir())
     for above in folder.parents:  # pytest's folders are for their owner alone.
-        if above.stat().st_uid == 0 and above.is_relative_to("/tmp") and above != Path("/tmp"):
+        if above.stat().st_uid == 0 and above.is_relative_to(temporary) and above != temporary:
             above.chmod(above.stat().st_mode | 0o011)
     return USER
 
