@@ -22,9 +22,28 @@ LONG = (
 )
 
 
+TURNS = 4  # Of them one is CTRKIT_TURN, any number.
+
+
+def turn_of(item: pytest.Item) -> int | None:
+    """Which turn a test takes; None: each."""
+    mark = item.get_closest_marker("turn")
+    if mark is None:
+        return None
+    if mark.args not in [(n,) for n in range(TURNS)]:
+        raise pytest.UsageError(f"{item.nodeid}: turn{mark.args}, expected a number from 0 to {TURNS - 1}.")
+    return int(mark.args[0])
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file goes to one process: its fixtures are made once, one cluster runs at a time."""
+    """Leave out tests whose turn it is not. With `--dist loadgroup` a file goes to one process: its fixtures are made
+    once, and one cluster runs at a time."""
+    now = os.environ.get("CTRKIT_TURN", "all")
+    waiting = {item for item in items if now != "all" and turn_of(item) not in (None, int(now) % TURNS)}
+    if waiting:
+        config.hook.pytest_deselected(items=list(waiting))
+        items[:] = [item for item in items if item not in waiting]
     if not getattr(config.option, "loadgroup", False):
         return
     order = {file: place for place, file in enumerate(LONG)}

@@ -16,7 +16,7 @@ from ctrkit.tracking.reference import ModelReference
 from ctrkit.tracking.registry import Registry
 from tests.tracking.exports import register
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.turn(0)]
 
 
 def test_a_follower_that_dies_is_started_again_and_a_version_that_stays_needs_none(

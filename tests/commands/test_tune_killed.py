@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from ctrkit.tuning import Trial, TrialFiles
 from tests.commands.tiny_search import NAME, words, write_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.turn(1), pytest.mark.timeout(1200)]
 LONG = ("training.epochs=15", "training.evaluate_every=5")  # Thirty evaluations.
 
 

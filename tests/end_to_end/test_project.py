@@ -110,7 +110,7 @@ def promoted(words: list[str], shop: Path) -> dict:  # type: ignore[type-arg]
 
 
 @pytest.mark.slow
-@pytest.mark.nightly
+@pytest.mark.turn(0)
 @pytest.mark.timeout(600)
 def test_the_project_s_notebook_and_test_run_as_they_are(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = shop / "notebooks" / "explore.ipynb"

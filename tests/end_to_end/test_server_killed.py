@@ -15,7 +15,7 @@ import pytest
 from tests.end_to_end.judged_runs import SMALL, JudgedRuns
 from tests.tracking.mlflow_server import Server, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.turn(3)]
 
 
 def test_a_training_outlives_its_server_and_is_uploaded_whole(tmp_path: Path) -> None:

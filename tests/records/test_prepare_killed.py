@@ -107,7 +107,6 @@ def test_kill_at_some_moments_leaves_nothing_half_written(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_kill_at_many_moments_leaves_nothing_half_written(tmp_path: Path) -> None:
     killed_at(tmp_path, moments=40)

@@ -46,7 +46,7 @@ def test_shuffled_records_and_the_index_are_those_of_the_local_engine_to_the_byt
     assert sum(name.endswith(".tfrecord") for name in found) > 4
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 @pytest.mark.parametrize("by", ["random", "time"])
 def test_groups_are_cut_as_the_local_engine_cuts_them_also_by_times_that_are_text(tmp_path: Path, by: str) -> None:
     rows = impressions()
@@ -56,7 +56,7 @@ def test_groups_are_cut_as_the_local_engine_cuts_them_also_by_times_that_are_tex
     same(schema_of("csv"), log, tmp_path, split=Split(by=by, validation=0.2, test=0.2, within="user"))  # type: ignore[arg-type]
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_one_file_is_cut_for_many_tasks_but_not_where_a_quote_is_out_of_place(tmp_path: Path) -> None:
     rows = impressions(1200)
     log = write_text(tmp_path / "log.csv", rows)
@@ -76,7 +76,7 @@ def test_one_file_is_cut_for_many_tasks_but_not_where_a_quote_is_out_of_place(tm
     assert contents(one.work_dir) == contents(other.work_dir)
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_row_groups_of_a_parquet_file_and_folders_of_partitions_are_read_in_their_order(tmp_path: Path) -> None:
     features = {"ad": "categorical", "country": "categorical", "price": {"kind": "numeric", "quantiles": 5}}
     schema = Schema.from_dict({"label": "y", "format": "parquet", "features": features})
@@ -89,7 +89,7 @@ def test_row_groups_of_a_parquet_file_and_folders_of_partitions_are_read_in_thei
     same(schema, tmp_path / "table", tmp_path)
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_no_feature_needs_a_vocabulary_or_numbers(tmp_path: Path) -> None:
     log = write_text(tmp_path / "log.csv", impressions(100))
     features = {name: FEATURES[name] for name in ("user_hash", "hashed_history")}
@@ -129,7 +129,7 @@ def test_the_first_bad_line_of_the_log_is_told_as_the_local_engine_tells_it(tmp_
     assert not list((tmp_path / "spark").glob(".prepare*"))
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_a_log_without_rows_and_a_part_without_rows_are_told(tmp_path: Path) -> None:
     empty = tmp_path / "log.csv"
     empty.write_text(write_text(tmp_path / "whole.csv", impressions(9)).read_text().splitlines()[0] + "\n")
@@ -142,7 +142,7 @@ def test_a_log_without_rows_and_a_part_without_rows_are_told(tmp_path: Path) -> 
         )  # fmt: skip
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_a_place_among_sorted_values_is_found_also_where_one_key_fills_many_partitions() -> None:
     draw = np.random.default_rng(0)
     keys = np.where(draw.random(20_000) < 0.8, 7, draw.integers(0, 40, 20_000))
@@ -173,7 +173,7 @@ def test_a_place_among_sorted_values_is_found_also_where_one_key_fills_many_part
     assert len(rows) == len(expected)
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_a_table_of_the_catalogue_is_its_own_files_or_is_unloaded(tmp_path: Path) -> None:
     with connected(SparkOptions()) as cluster:
         rows = [(k % 2, f"ad{k % 7}", ("DE", "C/D", "a b")[k % 3]) for k in range(300)]
@@ -200,7 +200,7 @@ def test_a_table_of_the_catalogue_is_its_own_files_or_is_unloaded(tmp_path: Path
     assert sum(prepare(schema, view, tmp_path / "other").rows.values()) == sum(ad != "ad0" for _, ad, _ in rows)
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(3)
 def test_nothing_is_left_of_a_run(tmp_path: Path) -> None:
     log = write_text(tmp_path / "log.csv", impressions(100))
     prepare(schema_of("csv"), log, tmp_path / "work", engine=InChunks())

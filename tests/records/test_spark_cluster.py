@@ -16,7 +16,7 @@ from tests.records.engine_contract import contents, impressions, schema_of, writ
 from tests.records.spark_processes import OPTIONS, SparkCluster, kill_one
 from tests.records.spark_session import needs_java
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.turn(2), pytest.mark.timeout(1200)]
 ROWS = 12_000
 
 

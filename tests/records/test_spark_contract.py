@@ -11,7 +11,7 @@ from tests.records.engine_contract import EngineContract
 from tests.records.spark_session import InChunks, session
 from tests.records.test_prepare_extend import ExtendContract
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.turn(3), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module", autouse=True)

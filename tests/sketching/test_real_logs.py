@@ -48,7 +48,7 @@ def test_adult_as_it_is_published_has_spaces_and_question_marks(shared_data: Pat
     assert schema.format.missing == ("", " ?")
 
 
-@pytest.mark.nightly
+@pytest.mark.turn(0)
 def test_a_sketched_schema_learns_about_as_well_as_one_written_by_hand(adult_log: Path, tmp_path: Path) -> None:
     schemas = {
         "sketched": sketch_schema(adult_log).schema,

@@ -21,7 +21,7 @@ METHODS = {
 
 
 # A guess of keras-tuner's Gaussian process takes most of a second.
-SLOW = (pytest.mark.slow, pytest.mark.nightly)
+SLOW = (pytest.mark.slow, pytest.mark.turn(0))
 EACH = [pytest.param(method, marks=SLOW if method == "bayesian" else ()) for method in METHODS]
 
 
@@ -112,7 +112,7 @@ def test_a_grid_tries_every_combination(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.nightly
+@pytest.mark.turn(0)
 def test_bayesian_search_comes_nearer_to_the_best_than_chance(tmp_path: Path) -> None:
     space = Space.parse({"training.table_learning_rate": {"float": [0.0001, 10.0], "log": True}})
     best = {}

@@ -182,7 +182,6 @@ def test_a_synchronous_cluster_survives_the_kills_of_a_server_and_of_its_chief(r
     assert tensors(cluster.run_dir)["global_step"] == 4 * 60
 
 
-@pytest.mark.nightly
 def test_backup_workers_make_up_for_a_slow_one(root: Path) -> None:
     seen: list[dict[str, Any]] = []
 
@@ -211,7 +210,6 @@ def test_backup_workers_make_up_for_a_slow_one(root: Path) -> None:
     assert max(value for value in dropped) > 0
 
 
-@pytest.mark.nightly
 def test_an_interrupted_cluster_goes_on_with_another_number_of_parameter_servers(root: Path) -> None:
     def interrupt(cluster: Cluster) -> None:
         cluster.wait_for_step(100)
@@ -245,7 +243,6 @@ def test_a_loss_that_is_no_number_names_its_batch_and_is_never_saved(root: Path)
             assert np.isfinite(value).all(), name
 
 
-@pytest.mark.nightly
 def test_a_synchronous_cluster_names_the_worker_that_does_not_come_back(root: Path) -> None:
     def freeze(cluster: Cluster) -> None:  # A killed one would be started again.
         cluster.wait_for_step(20)
