@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from ctrkit.errors import ConfigError
 from ctrkit.indexing import FeatureIndex
@@ -40,10 +40,9 @@ class PrepareOptions:
 
 
 class Engine(Protocol):
-    """Turns a log into an index and records; `EngineContract` in the tests is what every engine must pass.
+    """Turns a log into an index and records; `EngineContract` in the tests is what every engine must pass."""
 
-    One with `resumes = True` gets its folder as a killed run of the same inputs left it, others an empty one.
-    """
+    resumes: ClassVar[bool]  # Gets its folder as a killed run of the same inputs left it; others get an empty one.
 
     def run(
         self,

@@ -248,7 +248,7 @@ def _prepare(
     started = time.monotonic()
     with (
         disk_errors(work_dir),
-        scratch(work_dir, _key(inputs, engine), anew=force or not getattr(engine, "resumes", False)) as folder,
+        scratch(work_dir, _key(inputs, engine), anew=force or not engine.resumes) as folder,
     ):
         if not is_finished(folder, work_dir):
             more = {} if parent is None else {"extend": parent}  # An engine need not be able to.

@@ -21,21 +21,10 @@ from pathlib import Path
 from ctrkit.errors import ArtifactError
 from ctrkit.records import Prepared, prepare
 from tests.records.engine_contract import contents, schema_of
+from tests.records.forks import in_a_fork
 
 log, work, undisturbed = map(Path, sys.argv[1:4])
 kept = shutil.copytree(work, work.with_name("kept"))
-
-def in_a_fork(action):
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(write, json.dumps(action()).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return json.loads(answer) if answer else None, os.WIFSIGNALED(status)
 
 def run(kill_at=None):
     calls = []

@@ -21,24 +21,11 @@ import ctrkit.records.prepare
 from ctrkit.errors import ArtifactError
 from ctrkit.records import Prepared, prepare
 from tests.records.engine_contract import contents, schema_of
+from tests.records.forks import in_a_fork
 
 CALLS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
 log, old_log, work, undisturbed = map(Path, sys.argv[1:5])
 moments = int(sys.argv[5])
-
-def in_a_fork(action):
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        answer = action()
-        os.write(write, json.dumps(answer).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return json.loads(answer) if answer else None, status
 
 def run(path, kill_at=None):
     calls = []
@@ -72,11 +59,11 @@ results = []
 for moment in sorted({*swaps, *spread}):
     shutil.rmtree(work)
     shutil.copytree(kept, work)
-    _, status = in_a_fork(lambda: run(log, moment))
+    _, killed = in_a_fork(lambda: run(log, moment))
     after, _ = in_a_fork(found)
     later, _ = in_a_fork(again)
     left = [str(path.relative_to(work)) for path in work.rglob("*incomplete*")]
-    results.append({"moment": moment, "killed": os.WIFSIGNALED(status), "after": after, "again": later, "left": left})
+    results.append({"moment": moment, "killed": killed, "after": after, "again": later, "left": left})
 print(json.dumps({"old": old["fingerprint"], "new": first["fingerprint"], "results": results}))
 """
 

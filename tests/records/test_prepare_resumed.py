@@ -28,21 +28,9 @@ import ctrkit.records.prepare
 from ctrkit.records import Prepared, PrepareOptions, Split, prepare
 from ctrkit.records.local import LocalEngine
 from tests.records.engine_contract import contents, schema_of
+from tests.records.forks import in_a_fork
 
 cases, chunk_bytes = json.loads(sys.argv[1]), int(sys.argv[2])
-
-def in_a_fork(action):
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        os.write(write, json.dumps(action()).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return json.loads(answer) if answer else None, os.WIFSIGNALED(status)
 
 def run(case, kill_at=None, split=None):
     def hook(event, arguments):

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class SparkEngine:
     """
 
     options: SparkOptions = field(default_factory=SparkOptions)
+    resumes: ClassVar[bool] = False
 
     def run(
         self,

@@ -151,6 +151,6 @@ def _commit(folder: Path, written: Sequence[_Written], plan: PartPlan, job: Job,
         rows=plan.rows,
         label_sums=(sum(one.label_sum for one in written),),
         block_rows=job.options.block_rows,
-        seed=job.options.seed if job.options.shuffle else None,
+        seed=job.options.shuffle_seed,
         shards=tuple(shards),
     ).save()

@@ -1,63 +1,23 @@
-"""Damaged logs: an error that says where, or with `bad_rows=skip` exactly the rows that are not damaged."""
+"""Damaged rows of text: an error that says where, or with `bad_rows=skip` exactly the rows that are not damaged."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 
-from ctrkit.errors import ConfigError, LogError
-from ctrkit.records import Prepared, PrepareOptions, Split, WriterOptions, prepare
+from ctrkit.errors import LogError
+from ctrkit.records import Prepared, Split, prepare
 from ctrkit.records.log import read_pieces
 from ctrkit.records.readable import LONGEST_VALUE
 from ctrkit.records.rejections import Rejections
-from ctrkit.schema import Schema
-
-COLUMNS = ["clicked", "user", "ad", "price", "weight", "seen"]
-ROWS = 60
-
-
-def schema(kind: str = "csv", **changes: Any) -> Schema:
-    features = {
-        "user": {"kind": "categorical"},
-        "ad": {"kind": "categorical"},
-        "price": {"kind": "numeric", "boundaries": [10, 20, 40]},
-        "seen": {"kind": "sequence", "of": "ad", "max_length": 3},
-    }
-    raw = {"format": {"kind": kind}, "label": "clicked", "weight": "weight", "features": features}
-    return Schema.from_dict({**raw, **changes})
-
-
-def good_row(i: int) -> list[str]:
-    """The weight marks the row."""
-    text = "two\nlines" if i % 9 == 4 else 'a "quote", a comma' if i % 9 == 7 else f"u{i % 7}"
-    return [str(i % 2), text, f"ä{i % 5}", str(i), str(i + 1), f"ä{i % 3}|ä{i % 4}"]
-
-
-def as_csv(row: list[str]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(row)
-    return text.getvalue().encode()
-
-
-HEADER, LINES = as_csv(COLUMNS), [as_csv(good_row(i)) for i in range(ROWS)]
-
-
-def plain(i: int, **changed: bytes) -> bytes:
-    """A line of row `i` without quoting, some values changed."""
-    row = dict(zip(COLUMNS, [value.encode() for value in good_row(9 * i)], strict=True))
-    return b",".join({**row, "weight": b"999", **changed}.values()) + b"\n"
+from tests.records.damaged_log import COLUMNS, HEADER, LINES, ROWS, as_csv, options, plain, run, schema, table
 
 
 @dataclass(frozen=True)
@@ -105,28 +65,6 @@ PLACE = 23  # Good lines before the bad one; some of them have line ends in quot
 
 def line_number() -> int:
     return 2 + sum(line.count(b"\n") for line in LINES[:PLACE])
-
-
-def options(skip: bool, **more: Any) -> PrepareOptions:
-    return PrepareOptions(bad_rows="skip" if skip else "fail", max_bad_share=0.5, threads=1, **more)
-
-
-def run(path: Path, read_as: Schema | None = None, *, skip: bool = True, name: str = "work", **more: Any) -> Prepared:
-    split = Split(by="order", validation=0, test=0)
-    given = options(skip, writer=WriterOptions(shuffle=False), **more)
-    return prepare(schema() if read_as is None else read_as, path, path.parent / name, split=split, options=given)
-
-
-def table(prepared: Prepared) -> Counter[tuple[Any, ...]]:
-    """The multiset of rows: ids, label and weight."""
-    assert prepared.train is not None
-    found = prepared.train.arrays()
-    return Counter(
-        (*ids, float(label), float(weight))
-        for ids, label, weight in zip(
-            found["ids"].tolist(), found["label"][:, 0], found["weight"][:, 0], strict=True
-        )
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -292,45 +230,6 @@ def test_tab_separated_logs_are_checked_too(tmp_path: Path) -> None:
         run(tmp_path / "log.tsv", read_as, skip=False, name="other")
 
 
-def parquet(folder: Path, **columns: Any) -> Path:
-    rows = {
-        "clicked": [0, 1] * 5, "user": [f"u{i}" for i in range(10)], "ad": ["a"] * 10, "price": [1.0] * 10,
-        "weight": [float(i + 1) for i in range(10)], "seen": [["a"]] * 10,
-    }  # fmt: skip
-    pa.parquet.write_table(pa.table({**rows, **columns}), folder / "log.parquet")
-    return folder / "log.parquet"
-
-
-def not_text() -> pa.Array:
-    offsets = np.arange(11, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), 10, [None, pa.py_buffer(offsets), pa.py_buffer(b"abc\xffefghij")])
-
-
-@pytest.mark.parametrize(
-    ("columns", "reason", "column"),
-    [
-        ({"clicked": pa.array([0, 1, 0, None] + [1] * 6)}, "missing", "clicked"),
-        ({"clicked": pa.array([0, 1, 0, 3] + [1] * 6)}, "no label", "clicked"),
-        ({"weight": pa.array([1.0, 2.0, 3.0, float("nan"), 5.0, 6.0, 7.0, 8.0, 9.0, 10.0])}, "no weight", "weight"),
-        ({"price": pa.array(["1", "1", "1", "one"] + ["1"] * 6)}, "no number", "price"),
-        ({"user": pa.array([b"a", b"b", b"c", b"\xff"] + [b"z"] * 6)}, "not UTF-8", "user"),
-        ({"user": not_text()}, "not UTF-8", "user"),
-        ({"user": pa.array(["a", "b", "c", "x" * (LONGEST_VALUE + 1)] + ["z"] * 6)}, "value too long", "user"),
-        ({"seen": pa.array([[b"a"], [b"b"], [], [b"a", b"\xe9"]] + [None] * 6)}, "not UTF-8", "seen"),
-    ],
-)
-def test_bad_rows_of_parquet_are_told_by_row(tmp_path: Path, columns: Any, reason: str, column: str) -> None:
-    path = parquet(tmp_path, **columns)
-    with pytest.raises(LogError, match=rf"log.parquet, row 4: .*{column!r}(?s:.*)data.bad_rows=skip"):
-        run(path, schema("parquet"), skip=False)
-    prepared = run(path, schema("parquet"))
-    assert prepared.rejected is not None
-    assert prepared.rejected.counts == {(reason, column): 1}
-    assert prepared.rejected.samples[reason, column][0]["place"] == f"{path}:4"
-    assert prepared.train is not None
-    assert prepared.train.arrays()["weight"][:, 0].tolist() == [float(i + 1) for i in range(10) if i != 3]
-
-
 def test_a_time_that_is_no_number_among_numbers_is_a_bad_row(tmp_path: Path) -> None:
     lines = [as_csv([str(i % 2), f"u{i}", "a", "1", str(i + 1), "a"]) for i in range(40)]
     lines[30] = b"1,u,a,soon,31,a\n"
@@ -341,140 +240,3 @@ def test_a_time_that_is_no_number_among_numbers_is_a_bad_row(tmp_path: Path) -> 
         prepare(read_as, tmp_path / "log.csv", tmp_path / "work", split=split)
     prepared = prepare(read_as, tmp_path / "log.csv", tmp_path / "work", split=split, options=options(skip=True))
     assert sum(prepared.rows.values()) == 39
-
-
-def cut_gzip(folder: Path) -> Path:
-    lines = b"".join(as_csv([str(i % 2), f"u{i * 7919 % 10007}", "a", "1", "1", "a"]) for i in range(5000))
-    (folder / "log.csv.gz").write_bytes(gzip.compress(HEADER + lines)[:-2000])
-    return folder / "log.csv.gz"
-
-
-def empty_among_others(folder: Path) -> Path:
-    (folder / "a.csv").write_bytes(HEADER + LINES[0])
-    (folder / "b.csv").write_bytes(b"")
-    return folder / "*.csv"
-
-
-def utf16(folder: Path) -> Path:
-    (folder / "log.csv").write_bytes((HEADER + b"".join(LINES)).decode().encode("utf-16"))
-    return folder / "log.csv"
-
-
-def utf16_without_a_mark(folder: Path) -> Path:
-    (folder / "log.csv").write_bytes((HEADER + b"".join(LINES)).decode().encode("utf-16-le"))
-    return folder / "log.csv"
-
-
-def no_names(folder: Path) -> Path:
-    (folder / "log.csv").write_bytes(b"".join(LINES))
-    return folder / "log.csv"
-
-
-def returns_alone(folder: Path) -> Path:
-    (folder / "log.csv").write_bytes((HEADER + b"".join(LINES)).replace(b"\n", b"\r"))
-    return folder / "log.csv"
-
-
-def folder_without_files(folder: Path) -> Path:
-    (folder / "log.csv").mkdir()
-    return folder / "log.csv"
-
-
-def parquet_without_footer(folder: Path) -> Path:
-    path = parquet(folder)
-    path.write_bytes(path.read_bytes()[:-40])
-    return path
-
-
-def parquet_with_a_damaged_page(folder: Path) -> Path:
-    table = pa.table({"clicked": [0, 1] * 500, "user": [f"u{i}" for i in range(1000)], "ad": ["a"] * 1000,
-                      "price": [1.0] * 1000, "weight": [1.0] * 1000, "seen": ["a"] * 1000})  # fmt: skip
-    pa.parquet.write_table(table, folder / "log.parquet", write_page_checksum=True, compression="none")
-    data = bytearray((folder / "log.parquet").read_bytes())
-    data[data.index(b"u500")] ^= 1
-    (folder / "log.parquet").write_bytes(data)
-    return folder / "log.parquet"
-
-
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize(
-    ("make", "kind", "name", "told"),
-    [
-        (cut_gzip, "csv", "log.csv.gz", "is cut short or damaged: decompression stopped at byte"),
-        (empty_among_others, "csv", "b.csv", r"is empty \(0 bytes\), other files of the log are not"),
-        (utf16, "csv", "log.csv", "is UTF-16 .*iconv -f utf-16 -t utf-8 log.csv"),
-        (utf16_without_a_mark, "csv", "log.csv", "is UTF-16"),
-        (no_names, "csv", "log.csv", "has no column 'clicked'"),
-        (returns_alone, "csv", "log.csv", "has no column|lines end in carriage returns"),
-        (folder_without_files, "csv", "log.csv", "holds no files"),
-        (parquet_without_footer, "parquet", "log.parquet", "cannot be read as Parquet"),
-        (parquet_with_a_damaged_page, "parquet", "log.parquet", "cannot be read as Parquet"),
-    ],
-)
-def test_a_damaged_file_is_an_error_in_both_modes(
-    tmp_path: Path, make: Callable[[Path], Path], kind: str, name: str, told: str, skip: bool
-) -> None:
-    with pytest.raises(Exception, match=rf"{name}\S* .*({told})|({told}).*{name}") as caught:
-        run(make(tmp_path), schema(kind), skip=skip)
-    assert type(caught.value).__module__ == "ctrkit.errors"
-
-
-def test_a_log_that_is_mostly_bad_says_that_the_schema_is_wrong(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_bytes(HEADER + b"".join(LINES[:3]) + plain(1, clicked=b"5") * 30)
-    with pytest.raises(LogError) as caught:
-        run(tmp_path / "log.csv")
-    message = str(caught.value)
-    assert "30 of 33 rows do not fit the schema (90.91%, data.max_bad_share is 50.00%)" in message
-    assert "30 no label in 'clicked'" in message
-    assert "Most of the log is bad, so the schema or its format is wrong" in message
-
-
-def test_more_bad_rows_than_allowed_are_an_error_that_says_what_to_type(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_bytes(HEADER + b"".join(LINES) + plain(1, clicked=b"5"))
-    skipped = PrepareOptions(bad_rows="skip", threads=1)
-    with pytest.raises(LogError, match=r"1 of 61 rows .*\(1.64%, data.max_bad_share is 1.00%\).*max_bad_share=0.02"):
-        prepare(schema(), tmp_path / "log.csv", tmp_path / "work", options=skipped)
-    done = run(tmp_path / "log.csv", name="other")
-    assert sum(done.rows.values()) == 60
-
-
-def test_hopeless_logs_are_not_read_to_their_end(tmp_path: Path) -> None:
-    lines = plain(1, clicked=b"5") * 3000 + plain(1) * 100_000
-    (tmp_path / "log.csv").write_bytes(HEADER + lines)
-    with pytest.raises(LogError, match=r"[0-9,]+ of [0-9,]+ rows read so far do not fit"):
-        prepare(
-            schema(), tmp_path / "log.csv", tmp_path / "work",
-            options=PrepareOptions(bad_rows="skip", threads=1, chunk_bytes=30_000),
-        )  # fmt: skip
-
-
-def test_the_choice_is_compared_when_it_is_prepared_again(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_bytes(HEADER + b"".join(LINES))
-    first = run(tmp_path / "log.csv", skip=False)
-    changed = run(tmp_path / "log.csv", skip=True)
-    assert first.description["inputs"] != changed.description["inputs"]
-    assert first.rejected is None
-    assert changed.rejected is not None
-    assert changed.rejected.rows == 0
-    assert table(first) == table(changed)
-
-
-def test_what_was_allowed_once_is_refused_when_less_is_allowed(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_bytes(HEADER + b"".join(LINES) + plain(1, clicked=b"5") * 20)
-    run(tmp_path / "log.csv")
-    strict = options(True, writer=WriterOptions(shuffle=False))
-    strict = PrepareOptions(**{**vars(strict), "max_bad_share": 0.1})
-    with pytest.raises(LogError, match="20 of 80 rows do not fit"):
-        prepare(
-            schema(), tmp_path / "log.csv", tmp_path / "work", split=Split(by="order", validation=0, test=0),
-            options=strict,
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [({"bad_rows": "skp"}, "unknown word 'skp'. Did you mean 'skip'"), ({"max_bad_share": 3}, "got 3")],
-)
-def test_options_that_mean_nothing_are_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
-        PrepareOptions(**given)
