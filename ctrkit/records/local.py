@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ class LocalEngine:
     are not read again, features that were indexed are not indexed again; records are written anew.
     """
 
-    resumes = True
+    resumes: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.pieces_read = self.pieces_read_before = 0  # Of the last run.
@@ -152,7 +153,7 @@ def _write(
 ) -> None:
     has_weight, has_group = fitting.schema.weight is not None, fitting.schema.group is not None
     sizes = np.sum([np.bincount(part, minlength=len(PARTS)) for part in parts], axis=0).tolist()
-    with progress("writing", total=sum(map(len, parts)), unit="rows") as shown, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         writers = {
             number: stack.enter_context(
                 RecordWriter(
@@ -168,18 +169,23 @@ def _write(
             for number in range(len(PARTS))
             if sizes[number]
         }
-        for chunk, ids in workers.map(lambda chunk: (chunk, fitting.ids(chunk, index)), chunks):
-            part = parts[chunk.number]
-            label = fitting.spill.get(chunk.file, "label")
-            weight = fitting.spill.get(chunk.file, "weight") if has_weight else None
-            group = fitting.spill.get(chunk.file, "group") if has_group else None
-            for number, writer in writers.items():
-                rows = np.flatnonzero(part == number)
-                if len(rows):
-                    writer.write(
-                        ids[rows] if len(rows) < len(ids) else ids,
-                        label[rows],
-                        None if weight is None else weight[rows],
-                        None if group is None else group[rows],
-                    )
-            shown.advance(chunk.rows)
+        with progress("writing", total=sum(sizes)) as shown:
+            for chunk, ids in workers.map(lambda chunk: (chunk, fitting.ids(chunk, index)), chunks):
+                part = parts[chunk.number]
+                label = fitting.spill.get(chunk.file, "label")
+                weight = fitting.spill.get(chunk.file, "weight") if has_weight else None
+                group = fitting.spill.get(chunk.file, "group") if has_group else None
+                for number, writer in writers.items():
+                    rows = np.flatnonzero(part == number)
+                    if len(rows):
+                        writer.write(
+                            ids[rows] if len(rows) < len(ids) else ids,
+                            label[rows],
+                            None if weight is None else weight[rows],
+                            None if group is None else group[rows],
+                        )
+                shown.advance(chunk.rows)
+        ending = stack.pop_all()
+    with progress("shuffling", total=sum(sizes)) as shown, ending:
+        for writer in writers.values():
+            writer.on_shuffled = shown.advance

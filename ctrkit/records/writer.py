@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,11 @@ class WriterOptions:
                 f"shard_rows: got {self.shard_rows:,}, expected a multiple of block_rows ({self.block_rows:,}). "
                 f"Type shard_rows={near}."
             )
+
+    @property
+    def shuffle_seed(self) -> int | None:
+        """Seed of the shuffle; None where there is none."""
+        return self.seed if self.shuffle else None
 
 
 class RecordWriter:
@@ -82,6 +88,7 @@ class RecordWriter:
         self.directory = Path(directory)
         self.options = options if options is not None else WriterOptions()
         self.rows = 0  # Written so far.
+        self.on_shuffled: Callable[[int], object] | None = None  # Told how many rows left the shuffle.
         self._fingerprint, self._expected = fingerprint, rows
         self._layout = RowLayout(width=width, labels=labels, has_weight=has_weight, has_group=has_group)
         self._label_sums = np.zeros(labels, dtype=np.float64)
@@ -150,6 +157,8 @@ class RecordWriter:
             if self.options.shuffle:
                 for packed in self._order.drain():
                     self._shards.write(packed)
+                    if self.on_shuffled is not None:
+                        self.on_shuffled(len(packed))
             written = Manifest(
                 directory=self._temporary,
                 fingerprint=self._fingerprint,
@@ -160,7 +169,7 @@ class RecordWriter:
                 rows=self.rows,
                 label_sums=tuple(self._label_sums.tolist()),
                 block_rows=self.options.block_rows,
-                seed=self.options.seed if self.options.shuffle else None,
+                seed=self.options.shuffle_seed,
                 shards=self._shards.close(),
             )
             written.save()
