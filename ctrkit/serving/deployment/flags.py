@@ -131,7 +131,8 @@ def environment_of(options: DeploymentOptions) -> list[Setting]:
                 "Fewer heaps of glibc hold on to less of an old version; jemalloc or tcmalloc by LD_PRELOAD do better.",
             )
         )
-    found.append(
-        Setting("TF_ENABLE_ONEDNN_OPTS", "1" if options.onednn else "0", "oneDNN's kernels; they round differently.")
-    )
+    if options.onednn is not None:
+        found.append(
+            Setting("TF_ENABLE_ONEDNN_OPTS", str(int(options.onednn)), "oneDNN's kernels; they round differently.")
+        )
     return found

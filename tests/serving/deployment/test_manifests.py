@@ -46,6 +46,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "batching": {"batching": True},
     "tuned": {"allocator": "/usr/lib/libjemalloc.so.2", "onednn": False, "cpu": 8, "cpu_limit": 8, "memory": "4Gi"},
     "secret": {"tls": "certificate"},
+    "no environment": {"malloc_arenas": None},
 }
 PLAIN = DeployedModel(name="Wide_Deep 2", parameters=50_000_000, buckets=(1, 100))
 COMPILED = DeployedModel(name="Wide_Deep 2", parameters=50_000_000, buckets=(1, 100), compiled=("rank",))
@@ -126,12 +127,15 @@ def test_every_flag_and_variable_has_its_reason_above_it(made) -> None:  # type:
 
 
 def test_compose_and_kubernetes_start_the_server_alike(made) -> None:  # type: ignore[no-untyped-def]
-    _, _, files = made
+    options, _, files = made
     pod, compose = container(files), service(files)
     assert compose["command"] == pod["args"]
     assert compose["entrypoint"] == pod["command"] == ["tensorflow_model_server"]
     assert compose["image"] == pod["image"]
-    assert compose["environment"] == {one["name"]: one["value"] for one in pod["env"]}
+    environment = {one["name"]: one["value"] for one in pod["env"]}
+    assert compose["environment"] == environment
+    onednn = {None: None, False: "0"}[options.onednn]  # TensorFlow chooses where nothing is set.
+    assert environment.get("TF_ENABLE_ONEDNN_OPTS") == onednn
 
 
 def test_kubernetes_objects_refer_to_each_other(made) -> None:  # type: ignore[no-untyped-def]
