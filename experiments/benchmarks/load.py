@@ -15,9 +15,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -41,6 +43,7 @@ class Load:
     connections: int = 4
     deadline: float = 10.0  # Seconds.
     metadata: tuple[tuple[str, str], ...] = ()
+    cores: tuple[int, ...] = ()  # That the generator may use; none: all.
 
     @property
     def duration(self) -> float:
@@ -78,6 +81,27 @@ class Measured:
     def answered(self) -> float:
         """Good answers a second."""
         return float((self.code == 0).sum() / self.seconds)
+
+
+def halves(*, apart: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Cores for the server and for the generator: half of them each, as if on two machines, or all for both."""
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    if not apart:
+        return cores, cores
+    if len(cores) < 2:
+        raise SystemExit("--apart needs two cores.")
+    return cores[: len(cores) // 2], cores[len(cores) // 2 :]
+
+
+@contextmanager
+def on_cores(cores: Sequence[int]) -> Iterator[None]:
+    """What is started inside the block stays on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Running:
@@ -176,13 +200,20 @@ def closed_loop(load: Load, requests: Sequence[bytes]) -> dict[str, np.ndarray]:
     return {"due": due, "ms": ms, "code": code, "version": versions_of([line[3] for line in found])}
 
 
+def _tuples(value: Any) -> Any:
+    """What JSON made lists of."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with load.json and requests; out.npz is written there")
     folder = parser.parse_args().folder
     described = json.loads((folder / "load.json").read_text())
-    load = Load(**{name: tuple(map(tuple, v)) if isinstance(v, list) else v for name, v in described.items()})
+    load = Load(**{name: _tuples(value) for name, value in described.items()})
     requests = pickle.loads((folder / "requests").read_bytes())
+    if load.cores:
+        os.sched_setaffinity(0, load.cores)
     before = time.process_time()
     found = open_loop(load, requests) if load.phases else closed_loop(load, requests)
     cpu = time.process_time() - before

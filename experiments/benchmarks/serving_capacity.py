@@ -1,10 +1,11 @@
 """How many requests a second stay under a p99 of 10 ms, with one and with two server processes.
 
-    python experiments/benchmarks/serving_capacity.py [--seconds 6] [--rounds 3]
+    python experiments/benchmarks/serving_capacity.py [--seconds 6] [--rounds 3] [--apart]
 
 An open loop climbs through rates, one and two processes taking turns; a request ranks 100 candidates. The load
 generator runs on the same cores, so its share is printed too, and so is what a server that answers without any work
-gets: the part of each latency that belongs to gRPC, the generator and the machine. About seven minutes.
+gets: the part of each latency that belongs to gRPC, the generator and the machine. `--apart` gives the server one half
+of the cores and the generator the other, as if each had a machine. About seven minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,13 +34,13 @@ BUDGET = 10.0  # Milliseconds of p99.
 
 
 @contextmanager
-def server_of(way: str, base: Path) -> Iterator[tuple[str, int]]:
+def server_of(way: str, base: Path, workers: int) -> Iterator[tuple[str, int]]:
     """Target and process id of a server that answers this way."""
     if way == "no work":
         with naive(base, "--no-work") as (target, pid):
             yield target, pid
     else:
-        with serve_in_process(base, processes=1 + WAYS.index(way)) as server:
+        with serve_in_process(base, processes=1 + WAYS.index(way), workers=workers) as server:
             yield server.target, server.pid
 
 
@@ -65,16 +66,21 @@ class Rung:
         return statistics.median(self.p99) < BUDGET and not self.lost
 
 
-def climb(base: Path, requests: list[bytes], seconds: float, rounds: int) -> dict[str, dict[int, Rung]]:
+def climb(base: Path, requests: list[bytes], seconds: float, rounds: int, apart: bool) -> dict[str, dict[int, Rung]]:
     """The ladder of each way."""
+    for_server, cores = load.halves(apart=apart)
     ladders = {way: {rate: Rung() for rate in RATES} for way in WAYS}
     for _ in range(rounds):
         for way, ladder in ladders.items():
-            with server_of(way, base) as (target, pid):
-                load.run(load.Load(target=target, seconds=1.0), requests)
+            with ExitStack() as stack:
+                with load.on_cores(for_server):
+                    target, pid = stack.enter_context(server_of(way, base, len(for_server)))
+                load.run(load.Load(target=target, seconds=1.0, cores=cores), requests)
                 for rate, rung in ladder.items():
                     before = cpu_of(pid)
-                    wanted = load.Load(target=target, phases=((rate, seconds),), connections=8, deadline=1.0)
+                    wanted = load.Load(
+                        target=target, phases=((rate, seconds),), connections=8, deadline=1.0, cores=cores
+                    )
                     found = load.run(wanted, requests)
                     rung.p50.append(found.p(50))
                     rung.p99.append(found.p(99))
@@ -103,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each rate")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--apart", action="store_true", help="half of the cores each for server and generator")
     parser.add_argument(
         "--plot", type=Path, default=Path("artifacts/benchmarks/serving_capacity.png"), help="the chart"
     )
@@ -110,7 +117,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as directory:
         exported, requests = models.rank_requests(Path(directory))
-        ladders = climb(exported.parent, requests, options.seconds, options.rounds)
+        ladders = climb(exported.parent, requests, options.seconds, options.rounds, options.apart)
     print(f"\n{models.CANDIDATES} candidates a request, medians of {options.rounds} rounds of {options.seconds:g} s\n")
     report(ladders)
     panels = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # Before numpy: its floor is one thread's too.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # All sessions of a process share the threads of its first one.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import argparse

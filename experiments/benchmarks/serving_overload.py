@@ -1,9 +1,10 @@
 """Send a server three times the requests that it can keep up with, and watch the seconds before, during and after.
 
-    python experiments/benchmarks/serving_overload.py [--sustained 400] [--seconds 30]
+    python experiments/benchmarks/serving_overload.py [--sustained 300] [--seconds 30] [--apart]
 
 An open loop: eight tenths of the sustainable rate, three times of it, and eight tenths again, without a pause between;
-a request ranks 100 candidates. About one minute.
+a request ranks 100 candidates. `--apart` gives the server one half of the cores and the generator the other, as if each
+had a machine: else a flood takes the server's time before a request has reached it. About one minute.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import os
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -21,6 +23,7 @@ import serving_models as models
 from bars import draw_bars
 
 from ctrkit.serving import serve_in_process
+from ctrkit.serving.options import LimitOptions, ServingOptions
 
 NORMAL = 0.8  # Of the sustainable rate.
 TIMES = 3
@@ -39,7 +42,9 @@ def line(name: str, found: load.Measured) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sustained", type=float, default=400.0, help="requests a second, of serving_capacity.py")
+    parser.add_argument("--sustained", type=float, default=300.0, help="requests a second, of serving_capacity.py")
+    parser.add_argument("--max-queue", type=int, help="requests that may wait for a worker")
+    parser.add_argument("--apart", action="store_true", help="half of the cores each for server and generator")
     parser.add_argument("--seconds", type=float, default=30.0, help="of overload")
     parser.add_argument("--processes", type=int, default=1, help="of the server")
     parser.add_argument(
@@ -48,12 +53,16 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     normal, flood = options.sustained * NORMAL, options.sustained * TIMES
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         exported, requests = models.rank_requests(Path(directory))
-        with serve_in_process(exported.parent, processes=options.processes) as server:
-            load.run(load.Load(target=server.target, seconds=2.0), requests)
-            phases = ((normal, CALM), (flood, options.seconds), (normal, CALM))
-            found = load.run(load.Load(target=server.target, phases=phases, connections=8), requests)
+        for_server, cores = load.halves(apart=options.apart)
+        with load.on_cores(for_server):
+            limits = LimitOptions(max_queue=options.max_queue)
+            served = ServingOptions(processes=options.processes, workers=len(for_server), limits=limits)
+            server = stack.enter_context(serve_in_process(exported.parent, served))
+        load.run(load.Load(target=server.target, seconds=2.0, cores=cores), requests)
+        phases = ((normal, CALM), (flood, options.seconds), (normal, CALM))
+        found = load.run(load.Load(target=server.target, phases=phases, connections=8, cores=cores), requests)
     end = CALM + options.seconds
     parts = {
         "before": found.between(0, CALM),
