@@ -185,6 +185,8 @@ def _write(
                             None if group is None else group[rows],
                         )
                 shown.advance(chunk.rows)
+        if not options.writer.shuffle:
+            return
         ending = stack.pop_all()
     with progress("shuffling", total=sum(sizes)) as shown, ending:
         for writer in writers.values():

@@ -48,6 +48,14 @@ def test_shuffled_rows_stay_whole_and_leave_their_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read["group"], numbered_rows(333)["group"][number])
 
 
+def test_how_many_rows_left_the_shuffle_is_told(tmp_path: Path) -> None:
+    told: list[int] = []
+    with RecordWriter(tmp_path / "records", fingerprint=FINGERPRINT, width=3, has_weight=True, has_group=True) as writer:
+        writer.write(**numbered_rows(333))
+        writer.on_shuffled = told.append
+    assert sum(told) == writer.manifest.rows == 333
+
+
 def test_the_manifest_counts_rows_labels_and_bytes(tmp_path: Path) -> None:
     manifest = write_numbered(tmp_path / "records", 333).manifest
     assert (manifest.rows, manifest.fingerprint, manifest.width) == (333, FINGERPRINT, 3)
