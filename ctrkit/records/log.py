@@ -14,6 +14,7 @@ from ctrkit.records.example_log import example_pieces
 from ctrkit.records.hive import files_below
 from ctrkit.records.parquet_log import parquet_pieces
 from ctrkit.records.text_log import text_pieces
+from ctrkit.records.text_stream import is_empty
 from ctrkit.records.tfds_folder import is_tfds, is_tfrecord, tfds_shards
 from ctrkit.schema import Schema
 
@@ -64,7 +65,7 @@ def read_pieces(
             continue
         here = begin if number == begin.file else Position(file=number)
         try:
-            if len(files) > 1 and path.stat().st_size == 0:
+            if len(files) > 1 and is_empty(path):
                 raise LogError(
                     f"{path} is empty (0 bytes), other files of the log are not. Fetch it again; if nothing is "
                     "missing, remove it or give it the line of column names."

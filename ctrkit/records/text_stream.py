@@ -12,6 +12,7 @@ from ctrkit.errors import LogError
 from ctrkit.records.text_rows import last_row_end
 
 LONGEST_LINE = 64 << 20  # Bytes; more without the end of a line is no log.
+LONGEST_EMPTY = 4096  # Bytes of a compressed file of nothing, with the name and comment that gzip may keep.
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -55,6 +56,18 @@ def is_compressed(path: Path) -> bool:
     """Whether a file can only be read from its beginning."""
     with open(path, "rb") as raw:
         return raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a file holds no bytes, decompressed where it is compressed."""
+    size = path.stat().st_size
+    if size == 0 or size > LONGEST_EMPTY or not is_compressed(path):
+        return size == 0
+    try:
+        with gzip.open(path) as stream:
+            return not stream.read(1)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False  # Damaged, which whoever reads it is told.
 
 
 def _stream(raw: IO[bytes], path: Path) -> IO[bytes]:

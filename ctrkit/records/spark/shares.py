@@ -16,7 +16,7 @@ from ctrkit.records.parquet_log import ParquetPiece
 from ctrkit.records.spark.cluster import Cluster
 from ctrkit.records.spark.text_cuts import text_cuts
 from ctrkit.records.text_log import TextPiece
-from ctrkit.records.text_stream import is_compressed
+from ctrkit.records.text_stream import is_compressed, is_empty
 from ctrkit.records.tfds_folder import is_tfrecord
 from ctrkit.schema import Schema
 from ctrkit.schema.schema import TEXT_FORMATS
@@ -40,7 +40,7 @@ class Share:
         files, start = [self.path], self.start
         if not self.leading:  # As a later file of the log is read.
             files, start = [self.path, self.path], dataclasses.replace(start, file=1)
-        elif self.several and self.path.stat().st_size == 0:
+        elif self.several and is_empty(self.path):
             files = [self.path, self.path]  # Refused, as it has to be.
         for piece in read_pieces(files, schema, chunk_bytes=chunk_bytes, start=start):
             beyond = 0 if self.stop is None else piece.after.offset - self.stop
