@@ -50,8 +50,9 @@ def test_shuffled_rows_stay_whole_and_leave_their_order(tmp_path: Path) -> None:
 
 def test_how_many_rows_left_the_shuffle_is_told(tmp_path: Path) -> None:
     told: list[int] = []
-    with RecordWriter(tmp_path / "records", fingerprint=FINGERPRINT, width=3, has_weight=True, has_group=True) as writer:
-        writer.write(**numbered_rows(333))
+    rows = numbered_rows(333)
+    with RecordWriter(tmp_path / "records", fingerprint=FINGERPRINT, width=3) as writer:
+        writer.write(rows["ids"], rows["label"])
         writer.on_shuffled = told.append
     assert sum(told) == writer.manifest.rows == 333
 
