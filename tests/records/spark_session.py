@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ctrkit.indexing import FeatureIndex
 from ctrkit.records import PrepareOptions, Split
@@ -42,6 +43,8 @@ def session() -> Iterator[None]:
 
 class InChunks:
     """The engine with chunks of so many bytes; of a vocabulary, values beyond `broadcast_values` are joined."""
+
+    resumes: ClassVar[bool] = SparkEngine.resumes
 
     def __init__(self, chunk_bytes: int = 4000, broadcast_values: int = 3) -> None:
         self._chunk_bytes, self._engine = chunk_bytes, SparkEngine(SparkOptions(broadcast_values=broadcast_values))
