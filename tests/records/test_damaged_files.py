@@ -65,6 +65,12 @@ def compressed_nothing_among_others(folder: Path) -> Path:
     return folder / "*.csv.gz"
 
 
+def compressed_nothing_cut_short(folder: Path) -> Path:
+    (folder / "a.csv.gz").write_bytes(gzip.compress(HEADER + LINES[0]))
+    (folder / "b.csv.gz").write_bytes(gzip.compress(b"")[:12])
+    return folder / "*.csv.gz"
+
+
 def utf16(folder: Path) -> Path:
     (folder / "log.csv").write_bytes((HEADER + b"".join(LINES)).decode().encode("utf-16"))
     return folder / "log.csv"
@@ -113,6 +119,7 @@ def parquet_with_a_damaged_page(folder: Path) -> Path:
         (cut_gzip, "csv", "log.csv.gz", "is cut short or damaged: decompression stopped at byte"),
         (empty_among_others, "csv", "b.csv", r"is empty \(0 bytes\), other files of the log are not"),
         (compressed_nothing_among_others, "csv", "b.csv.gz", r"is empty \(0 bytes\), other files of the log are not"),
+        (compressed_nothing_cut_short, "csv", "b.csv.gz", "is cut short or damaged: decompression stopped at byte"),
         (utf16, "csv", "log.csv", "is UTF-16 .*iconv -f utf-16 -t utf-8 log.csv"),
         (utf16_without_a_mark, "csv", "log.csv", "is UTF-16"),
         (no_names, "csv", "log.csv", "has no column 'clicked'"),

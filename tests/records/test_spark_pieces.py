@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -112,12 +113,15 @@ def test_a_share_after_a_bad_one_ends_early_and_one_before_it_does_not(tmp_path:
     assert sum(one.chunk.rows for one in before) == 20
 
 
-def test_an_empty_file_among_others_is_refused_wherever_it_stands(tmp_path: Path) -> None:
-    (tmp_path / "empty.csv").touch()
-    for leading in (True, False):
-        share = Share(number=0, path=tmp_path / "empty.csv", leading=leading, several=True)
-        with pytest.raises(LogError, match=r"empty\.csv is empty \(0 bytes\)"):
-            list(share.pieces(schema_of("csv"), 1000))
+@pytest.mark.parametrize("leading", [True, False])
+@pytest.mark.parametrize(("name", "content"), [("empty.csv", b""), ("empty.csv.gz", gzip.compress(b""))])
+def test_an_empty_file_among_others_is_refused_wherever_it_stands(
+    tmp_path: Path, leading: bool, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    share = Share(number=0, path=tmp_path / name, leading=leading, several=True)
+    with pytest.raises(LogError, match=rf"{name} is empty \(0 bytes\)"):
+        list(share.pieces(schema_of("csv"), 1000))
 
 
 def test_an_error_of_an_executor_is_raised_as_what_it_was() -> None:

@@ -37,7 +37,7 @@ def test_a_server_keeps_its_own_artifacts() -> None:
     assert locate("https://tracking.example/", environment={}).artifact_root is None
 
 
-@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
+@pytest.mark.parametrize("uri", ["./mlruns", Path("/mlruns").as_uri()])
 def test_a_folder_of_files_is_refused_with_what_to_type(uri: str, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"MLflow 3 no longer writes.*`tracking\.uri=sqlite:///.*mlflow\.db`"):
         locate(uri, work_root=tmp_path, environment={})

@@ -55,7 +55,7 @@ class DeploymentOptions:
     # --- the machine ---
     allocator: str | None = None  # Of the image, e.g. /usr/lib/x86_64-linux-gnu/libjemalloc.so.2; None: glibc's.
     malloc_arenas: int | None = 2  # Of glibc; None: as many as eight for each core.
-    onednn: bool | None = None  # Its kernels; None: where the processor has AVX512-VNNI or AMX, else slower.
+    onednn: bool | None = None  # Its kernels; None: where the processor has AVX512-VNNI or AMX.
 
     def __post_init__(self) -> None:
         least = {"replicas": 1, "cpu": 1, "latest": 1, "poll_seconds": 1, "config_poll_seconds": 0, "load_threads": 1}
