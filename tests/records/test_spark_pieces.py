@@ -114,11 +114,9 @@ def test_a_share_after_a_bad_one_ends_early_and_one_before_it_does_not(tmp_path:
 
 
 @pytest.mark.parametrize("leading", [True, False])
-@pytest.mark.parametrize(("name", "content"), [("empty.csv", b""), ("empty.csv.gz", gzip.compress(b""))])
-def test_an_empty_file_among_others_is_refused_wherever_it_stands(
-    tmp_path: Path, leading: bool, name: str, content: bytes
-) -> None:
-    (tmp_path / name).write_bytes(content)
+@pytest.mark.parametrize("name", ["empty.csv", "empty.csv.gz"])
+def test_an_empty_file_among_others_is_refused_wherever_it_stands(tmp_path: Path, leading: bool, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b"") if name.endswith("gz") else b"")
     share = Share(number=0, path=tmp_path / name, leading=leading, several=True)
     with pytest.raises(LogError, match=rf"{name} is empty \(0 bytes\)"):
         list(share.pieces(schema_of("csv"), 1000))
