@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ctrkit.errors import ConfigError
+from ctrkit.layers.click_counts import ClickCounts
 from ctrkit.layers.field_embeddings import FieldEmbeddings
 from ctrkit.layers.sharded import ShardedDense, ShardedEmbedding, ShardedFieldEmbeddings, ShardedSidedDense
 from ctrkit.layers.sided_dense import SidedDense
@@ -16,6 +17,7 @@ from ctrkit.layers.sided_dense import SidedDense
 # Layer class -> the weight that can be split, and the class that splits it. A subclass may use the weight in any way.
 _SHARDED: dict[type, tuple[str, type]] = {
     FieldEmbeddings: ("table", ShardedFieldEmbeddings),
+    ClickCounts: ("table", ShardedFieldEmbeddings),
     tf.keras.layers.Embedding: ("embeddings", ShardedEmbedding),
     tf.keras.layers.Dense: ("kernel", ShardedDense),
     SidedDense: ("kernel", ShardedSidedDense),

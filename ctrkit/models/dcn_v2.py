@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ctrkit.layers import CrossNetwork, Inputs
 from ctrkit.layers.layout import IndexLike
-from ctrkit.models.parts import click_model, embeddings, logit
+from ctrkit.models.parts import click_model, embeddings, logit, with_click_rates
 from ctrkit.models.tower import Tower
 
 
@@ -23,6 +23,7 @@ def dcn_v2(
     dropout: float = 0.0,
     batch_norm: bool = False,
     l2: float = 0.0,
+    click_rates: float = 0.0,
     label_rate: float | None = None,
     seed: int = 0,
     name: str = "dcn_v2",
@@ -39,6 +40,8 @@ def dcn_v2(
         dropout: share of the tower's units zeroed while training.
         batch_norm: normalize the tower's layers.
         l2: weight of the squared embeddings of the rows in a batch.
+        click_rates: impressions by which the click rates of values are smoothed that the tower reads beside the
+            embeddings; 0 for no such rates. See `ctrkit.layers.ClickRates`.
         label_rate: share of clicks that the bias starts from; one half when None.
         seed: of the initial weights and of the dropout.
     Returns:
@@ -50,7 +53,8 @@ def dcn_v2(
     tower = Tower(hidden=hidden, activation=activation, dropout=dropout, batch_norm=batch_norm, seed=seed + 1)
     inputs = Inputs(index)
     vectors = embeddings(index, inputs, dim=dim, l2=l2, seed=seed)
+    features = with_click_rates(vectors, index, inputs, strength=click_rates)
     initializer = tf.keras.initializers.GlorotUniform(seed=seed + 100)
-    crossed = CrossNetwork(depth, rank=rank, kernel_initializer=initializer, name="crosses")(vectors)
-    both = tf.keras.layers.Concatenate(name="crosses_and_tower")([crossed, tower.over(vectors)])
+    crossed = CrossNetwork(depth, rank=rank, kernel_initializer=initializer, name="crosses")(features)
+    both = tf.keras.layers.Concatenate(name="crosses_and_tower")([crossed, tower.over(features)])
     return click_model(inputs, [logit(both, seed=seed)], label_rate=label_rate, name=name)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ctrkit.layers import FMInteraction, Inputs
 from ctrkit.layers.layout import IndexLike
-from ctrkit.models.parts import click_model, embeddings, linear_logit, logit
+from ctrkit.models.parts import click_model, embeddings, linear_logit, logit, with_click_rates
 from ctrkit.models.tower import Tower
 
 
@@ -21,6 +21,7 @@ def deepfm(
     dropout: float = 0.0,
     batch_norm: bool = False,
     l2: float = 0.0,
+    click_rates: float = 0.0,
     label_rate: float | None = None,
     seed: int = 0,
     name: str = "deepfm",
@@ -35,6 +36,8 @@ def deepfm(
         dropout: share of the tower's units zeroed while training.
         batch_norm: normalize the tower's layers.
         l2: weight of the squared embeddings and linear weights of the rows in a batch.
+        click_rates: impressions by which the click rates of values are smoothed that the tower reads beside the
+            embeddings; 0 for no such rates. See `ctrkit.layers.ClickRates`.
         label_rate: share of clicks that the bias starts from; one half when None.
         seed: of the initial weights and of the dropout.
     Returns:
@@ -46,9 +49,10 @@ def deepfm(
     tower = Tower(hidden=hidden, activation=activation, dropout=dropout, batch_norm=batch_norm, seed=seed + 1)
     inputs = Inputs(index)
     vectors = embeddings(index, inputs, dim=dim, l2=l2, seed=seed)
+    features = with_click_rates(vectors, index, inputs, strength=click_rates)
     logits = [
         linear_logit(index, inputs, l2=l2),
         FMInteraction(name="fm_logit")(vectors),
-        logit(tower.over(vectors), seed=seed),
+        logit(tower.over(features), seed=seed),
     ]
     return click_model(inputs, logits, label_rate=label_rate, name=name)

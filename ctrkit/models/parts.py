@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ctrkit.layers import ClickProbability, FieldEmbeddings, Inputs, SidedSum
+from ctrkit.errors import ConfigError
+from ctrkit.layers import ClickCounts, ClickProbability, ClickRates, FieldEmbeddings, Inputs, SidedConcat, SidedSum
 from ctrkit.layers.layout import IndexLike
 
 
@@ -21,6 +22,26 @@ def embeddings(index: IndexLike, inputs: Inputs, *, dim: int, l2: float, seed: i
         inputs
     )
     return vectors
+
+
+def with_click_rates(vectors: list[tf.Tensor], index: IndexLike, inputs: Inputs, *, strength: float) -> list[tf.Tensor]:
+    """What a tower reads: vectors of both sides and, unless `strength` is 0, the click rates of all values.
+
+    Raises `ConfigError` for a strength below 0.
+    """
+    rates = click_rates(index, inputs, strength=strength)
+    return SidedConcat(name="features")([*vectors, *rates]) if rates else vectors
+
+
+def click_rates(index: IndexLike, inputs: Inputs, *, strength: float, copies: int = 1) -> list[tf.Tensor]:
+    """Click rates of all values, `(batch, fields, copies)` for each side; none of both where `strength` is 0."""
+    if not strength >= 0:
+        raise ConfigError(f"`click_rates` is {strength!r}, expected a number >= 0, e.g. 10.0, or 0 for none.")
+    if strength == 0:
+        return []
+    counts = ClickCounts.of(index, name="click_counts")(inputs)
+    rates: list[tf.Tensor] = ClickRates(strength, copies=copies, name="click_rates")([*counts, *inputs.sides])
+    return rates
 
 
 def logit(x: tf.Tensor, *, seed: int) -> tf.Tensor:

@@ -19,6 +19,7 @@ from ctrkit.layers import (
     SplitMembers,
     rarities,
 )
+from ctrkit.models import parts
 from ctrkit.models.tower import Tower
 
 
@@ -31,6 +32,7 @@ def wide_deep_ensemble(
     activation: str = "relu",
     dropout: float = 0.0,
     ridge: float = 20.0,
+    click_rates: float = 0.0,
     label_rate: float | None = None,
     seed: int = 0,
     name: str = "wide_deep_ensemble",
@@ -50,6 +52,8 @@ def wide_deep_ensemble(
         activation: of the towers.
         dropout: share of the towers' units zeroed while training.
         ridge: penalty on rows, in impressions that a value has to outweigh; see `ctrkit.layers.Ridge`.
+        click_rates: impressions by which the click rates of values are smoothed that all towers read beside their
+            embeddings; 0 for no such rates. See `ctrkit.layers.ClickRates`.
         label_rate: share of clicks that the biases start from; one half when None.
         seed: of the initial weights and of the dropout.
     Returns:
@@ -70,6 +74,7 @@ def wide_deep_ensemble(
     positions = BucketPositions.of(index, copies=members, name="positions")
     if positions is not None:
         pairs = [*pairs, *positions(inputs.sides)]
+    pairs = [*pairs, *parts.click_rates(index, inputs, strength=click_rates, copies=members)]
     x = SplitMembers(members, name="members")(pairs)  # (batch, members, features)
     logits = tf.keras.layers.Add(name="logits")([linear, _towers(tower, x)])
     start = 0.0 if label_rate is None else math.log(label_rate / (1 - label_rate))

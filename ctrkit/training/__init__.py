@@ -14,6 +14,7 @@ __all__ = [
     "TrainingOptions",
     "TrainingResult",
     "carry_over",
+    "count_clicks",
     "evaluate",
     "input_share",
     "load_weights",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from ctrkit.training.click_counts import count_clicks
     from ctrkit.training.evaluation import Evaluation, evaluate
     from ctrkit.training.fit import TrainingData, TrainingResult, train
     from ctrkit.training.loop import Observer
@@ -32,6 +34,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "click_counts": ["count_clicks"],
             "evaluation": ["Evaluation", "evaluate"],
             "fit": ["TrainingData", "TrainingResult", "train"],
             "loop": ["Observer"],

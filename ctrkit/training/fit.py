@@ -108,7 +108,7 @@ def train(
         resumed_from = state.step if resumed else None
         with failure_noted(file, state):
             if state.step < plan.steps and not (resumed and state.stopping.is_over):
-                if not resumed and begin_from(model, run_dir, state, prepared.index, options):
+                if not resumed and begin_from(model, run_dir, state, prepared.index, records, options):
                     resume(model, run_dir, state, prepared.fingerprint)
                 file.begin(**facts)
                 _run(model, prepared, run_dir, options, plan, state, observer)

@@ -14,7 +14,9 @@ import tensorflow as tf
 from ctrkit.errors import ArtifactError, ConfigError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.progress import progress
+from ctrkit.records import Records
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint, Stamp, newest_whole, unwritten
+from ctrkit.training.click_counts import click_counts, count_clicks
 from ctrkit.training.estimator import optimizer_of
 from ctrkit.training.grown_rows import Blocks, ancestor_of, blocks_of, grown, tables_of
 from ctrkit.training.logical import GLOBAL_STEP, LogicalName, counts_of, is_by_row, read_whole, slots_of
@@ -58,12 +60,14 @@ def begin_from(
     run_dir: Path,
     state: RunState,
     index: FeatureIndex,
+    records: Records,
     options: TrainingOptions,
     *,
     keep_count: bool = True,
 ) -> bool:
     """Begin the run in `run_dir` with the weights, and where the options say so the slots, of `options.warm_start`.
 
+    Clicks of the `records`, its training part, are counted first, and added to those that the earlier run counted.
     With the slots a checkpoint of step 0 is written, for `resume` to find: returns whether it is to be called. New rows
     get the slots of a new optimizer. With `keep_count` the optimizer goes on to count the updates, too, on which Adam's
     rate depends, unless the rates fall over the run's length.
@@ -71,8 +75,10 @@ def begin_from(
     Raises `ConfigError` when the run was trained with another optimizer, and as `carry_over`.
     """
     if options.warm_start is None:
+        count_clicks(model, index, records)
         return False
     carry_over(model, options.warm_start, index)
+    _count_on(model, index, records, *best_of(options.warm_start))
     if not options.warm_start_slots:
         return False
     trained, stamp = best_of(options.warm_start)
@@ -93,6 +99,21 @@ def begin_from(
             Stamp(step=0, fingerprint=index.fingerprint, weights=described(model.weights), state=state.to_dict())
         )
     return True
+
+
+def _count_on(
+    model: tf.keras.Model, index: FeatureIndex, records: Records, checkpoint: Checkpoint, stamp: Stamp
+) -> None:
+    """Count clicks on from those carried over, but those of new values, which had the ones of a row that they left."""
+    blocks = _blocks(model, index, checkpoint, stamp)
+    counts = {id(layer.table) for layer in click_counts(model)}
+    for place, weight in enumerate(model.weights):
+        if id(weight) in counts and place in blocks:
+            table = weight.numpy()
+            for block in blocks[place]:
+                table[block.new + block.kept :][: block.added] = 0
+            weight.assign(table)
+    count_clicks(model, index, records, add=True)
 
 
 def best_of(run_dir: str | os.PathLike[str]) -> tuple[Checkpoint, Stamp]:
@@ -124,7 +145,7 @@ def _tensors(
         yield str(LogicalName(place)), weight.numpy()
         slots = kept.get(place, set())
         fresh = fresh_slots(model, options, weight)
-        if weight.trainable and slots != set(fresh):
+        if _is_trained(model, weight) and slots != set(fresh):
             raise ConfigError(
                 f"Run {options.warm_start} keeps {sorted(slots) or 'nothing'} of weight {place} ({weight.name}), this "
                 f"run's optimizer {sorted(fresh) or 'nothing'}: it is another optimizer. {_FRESH}"
@@ -139,10 +160,14 @@ def _tensors(
 
 def fresh_slots(model: tf.keras.Model, options: TrainingOptions, weight: tf.Variable) -> dict[str, np.ndarray]:
     """One row of what a new optimizer keeps of a weight, by slot; nothing of one that is not trained."""
-    if not weight.trainable:
+    if not _is_trained(model, weight):
         return {}
     optimizer = optimizer_of(model, options)
     shape = [1, *weight.shape[1:]] if weight.shape.rank else []
     row = tf.Variable(tf.zeros(shape, weight.dtype.base_dtype), name=weight.name.partition(":")[0])
     optimizer._create_all_weights([row])
     return {slot: kept.numpy() for slot, kept in slots_of(optimizer, row)}
+
+
+def _is_trained(model: tf.keras.Model, weight: tf.Variable) -> bool:
+    return any(weight is one for one in model.trainable_weights)  # A layer can be kept from training, not its weight.

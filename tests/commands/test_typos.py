@@ -45,7 +45,10 @@ def write(file: Path, text: str) -> None:
         (["batchsize=3"], r"No key 'batchsize'\. Did you mean 'training\.batch_size'\?"),
         (["modle=deepfm"], r"No key 'modle'\. Did you mean 'model'\?"),
         (["model=depfm"], r"No model 'depfm'\. Did you mean 'deepfm'\?"),
-        (["model=deepfm", "model.rank=3"], r"No key 'model\.rank'\. Valid: 'activation', 'batch_norm', 'dim'"),
+        (
+            ["model=deepfm", "model.rank=3"],
+            r"No key 'model\.rank'\. Valid: 'activation', 'batch_norm', 'click_rates', 'dim'",
+        ),
         (["training=lcoal"], r"No training 'lcoal'\. Did you mean 'local'\?"),
         (["training.table_options.beta=1"], r"To add it type \+training\.table_options\.beta=1"),
     ],

@@ -33,7 +33,7 @@ def test_all_paths_agree(exported: Path, records: Records, model: tf.keras.Model
 def test_an_ensemble_whose_members_learn_apart_is_exported(
     records: Records, index: FeatureIndex, tmp_path: Path
 ) -> None:
-    model = shake(wide_deep_ensemble(index, members=2, dim=2, hidden=(4,)))
+    model = shake(wide_deep_ensemble(index, members=2, dim=2, hidden=(4,), click_rates=5.0))
     report = verify(export_model(model, index, tmp_path, records=records, options=QUICK), records, model=model)
     assert [path.name for path in report.paths] == PATHS
     assert report.largest <= 1e-6

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from ctrkit.indexing import OOV_ROW, FeatureIndex
+from ctrkit.layers import ClickCounts
 from ctrkit.metrics import auc
 from ctrkit.models import ZOO, build_model, dcn_v2, deepfm, rank_model, wide_deep
 from ctrkit.optimizers import build_optimizer
@@ -20,9 +21,9 @@ from tests.models.custom import by_names
 SMALL: dict[str, dict[str, Any]] = {
     "logistic_regression": {},
     "wide_deep": {"dim": 3, "hidden": (6, 4)},
-    "deepfm": {"dim": 3, "hidden": (6, 4)},
-    "dcn_v2": {"dim": 3, "hidden": (6,), "depth": 2},
-    "wide_deep_ensemble": {"members": 3, "dim": 2, "hidden": (6, 4), "ridge": 0.1},
+    "deepfm": {"dim": 3, "hidden": (6, 4), "click_rates": 2.0},
+    "dcn_v2": {"dim": 3, "hidden": (6,), "depth": 2, "click_rates": 0.5},
+    "wide_deep_ensemble": {"members": 3, "dim": 2, "hidden": (6, 4), "ridge": 0.1, "click_rates": 2.0},
 }
 
 
@@ -31,6 +32,9 @@ def small(name: str, index: FeatureIndex | None = None, **options: Any) -> tf.ke
     model = ZOO[name](small_index() if index is None else index, **{**SMALL[name], **options})
     random = np.random.default_rng(5)
     model.set_weights([random.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    for layer in model.layers:
+        if isinstance(layer, ClickCounts):
+            layer.set_weights([random.integers(0, 9, layer.table.shape)])
     return model
 
 
@@ -120,7 +124,7 @@ def test_logistic_regression_is_a_sum_of_one_weight_per_value() -> None:
 
 
 def test_deepfm_is_linear_plus_pairs_plus_tower() -> None:
-    index, model = small_index(), small("deepfm")
+    index, model = small_index(), small("deepfm", click_rates=0.0)
     ids, weights = random_ids(index, 4), {v.name.split(":")[0]: v.numpy() for v in model.variables}
     x = vectors(index, weights["embeddings/table"], ids)  # (batch, fields, dim)
     pairs = sum((x[:, i] * x[:, j]).sum(axis=1) for i, j in itertools.combinations(range(x.shape[1]), 2))

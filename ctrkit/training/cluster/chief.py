@@ -78,7 +78,7 @@ class Chief:
             else:
                 # The session's count of steps is the run's here: an optimizer that is taken over begins to count anew.
                 if resumed_from is None and begin_from(
-                    job.model, job.run_dir, state, job.prepared.index, job.options, keep_count=False
+                    job.model, job.run_dir, state, job.prepared.index, job.records, job.options, keep_count=False
                 ):
                     self._restore()
                 info = told(job, self._share, self._placement)

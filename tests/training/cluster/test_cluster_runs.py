@@ -41,6 +41,7 @@ def words(root: Path, *more: str) -> list[str]:
         f"root={root}",
         "data.build.rows=24000",
         "model.hidden=[16]",
+        "model.click_rates=10",
         "training.batch_size=320",
         "training.early_stopping=null",
         *more,

@@ -33,6 +33,7 @@ class WeightShape:
     shape: tuple[int, ...]
     is_table: bool
     splittable: bool | None = None  # By rows. None: tables are, others are not.
+    trainable: bool = True  # False: it is read alone, and no optimizer keeps anything of it.
     fields: tuple[str, ...] | None = None  # Whose rows a table holds, in the order of `ids`. None: see `items_of`.
 
 
@@ -68,17 +69,17 @@ def items_of(
             else WeightShape(name=weight[0], shape=weight[1], is_table=weight[2])
         )
         rows, width = (one.shape[0], math.prod(one.shape[1:])) if one.shape else (1, 1)
-        slots = table_slots if one.is_table else dense_slots
+        slots = 0 if not one.trainable else table_slots if one.is_table else dense_slots
         reads = tables.of(one) if one.is_table else None
-        row_traffic = 2 * VALUE_BYTES * width
+        ways, row = 2 if one.trainable else 1, VALUE_BYTES * width  # There, and back as a gradient.
         items.append(
             Item(
                 name=one.name.removesuffix(":0"),
                 weight=number,
                 rows=rows,
-                row_bytes=VALUE_BYTES * width * (1 + slots),
+                row_bytes=row * (1 + slots),
                 slots=slots,
-                traffic=float(rows * row_traffic if reads is None else reads.total * (ID_BYTES + row_traffic)),
+                traffic=float(ways * (rows * row if reads is None else reads.total * (ID_BYTES + row))),
                 splittable=one.is_table if one.splittable is None else one.splittable,
                 reads=reads,
             )

@@ -26,13 +26,14 @@ def weight_shapes(build: Callable[[], tf.keras.Model]) -> list[WeightShape]:
 def describe_weights(model: tf.keras.Model) -> list[WeightShape]:
     """Describe the weights of a model, in its order."""
     tables = {id(layer.table): layer for layer in _layers(model) if isinstance(layer, FieldEmbeddings)}
-    can_be_split = splittable(model)
+    can_be_split, trained = splittable(model), {id(weight) for weight in model.trainable_weights}
     return [
         WeightShape(
             name=weight.name.removesuffix(":0"),
             shape=tuple(int(size) for size in weight.shape),
             is_table=is_table(weight),
             splittable=place in can_be_split,
+            trainable=id(weight) in trained,
             fields=_fields(tables[id(weight)]) if id(weight) in tables else None,
         )
         for place, weight in enumerate(model.weights)

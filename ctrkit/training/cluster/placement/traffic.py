@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CHUNK_ROWS = 1 << 20  # Of a memory-mapped array of counts at a time: 8 MB.
-ID_BYTES = 8  # Of a distinct row: its int32 number goes out for the gather and again with the gradient.
+ID_BYTES = 4  # Of a distinct row, int32: with the request for it, and again with its gradient.
 VALUE_BYTES = 4  # float32.
 
 

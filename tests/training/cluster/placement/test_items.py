@@ -136,6 +136,16 @@ def test_a_table_of_some_fields_counts_theirs(index: FeatureIndex) -> None:
     assert item.traffic == pytest.approx(16 * 9 * chance(1 / 9))
 
 
+def test_a_table_that_never_learns_is_only_read(index: FeatureIndex) -> None:
+    shapes = weight_shapes(lambda: wide_deep(index, dim=2, hidden=(3,), click_rates=5.0))
+    items = {one.name: one for one in items_of(shapes, index, batch_size=BATCH, table_slots=1, dense_slots=2)}
+    learns, counts = items["embeddings/table"], items["click_counts/table"]
+    assert (learns.bytes, counts.bytes) == (20 * 2 * 4 * 2, 20 * 8 * 4)
+    assert counts.traffic / learns.traffic == pytest.approx((4 + 8 * 4) / (8 + 2 * 2 * 4))
+    assert counts.splittable
+    assert items["click_rates/base"].slots == 0
+
+
 def test_a_table_larger_than_memory_is_planned_without_being_made() -> None:
     features = tuple(Hashed(name=f"h{k}", buckets=100_000_000) for k in range(10))
     huge = FeatureIndex(Schema(label="y", features=features), {}, {})
