@@ -13,7 +13,7 @@ from ctrkit.atomic import atomic_file, write_json
 from ctrkit.commands.console import say
 from ctrkit.commands.located import as_trained, locate_run
 from ctrkit.commands.tracked import tracked_run
-from ctrkit.commands.workspace import find_run, finite, hint, plain, run_config, without_secrets
+from ctrkit.commands.workspace import RUNS, find_run, finite, hint, plain, run_config, without_secrets
 from ctrkit.errors import ArtifactError
 from ctrkit.version import __version__
 
@@ -84,7 +84,7 @@ def collect(config: DictConfig, run_dir: Path) -> dict[str, Any]:
         "environment": origin.get("environment"),
         "tracking": read(run_dir / "tracking.json"),
         "repeats": read(run_dir / "rerun.json"),
-        "rerun": f"ctrkit rerun {run_dir.name} {hint(config)}",
+        "rerun": f"ctrkit rerun {run_dir.name} {hint(config)}" if run_dir.parent.name == RUNS else None,
         "version": __version__,
         "written": _utc(time.time()),
     }

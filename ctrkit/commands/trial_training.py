@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ctrkit.commands.card import update_card
 from ctrkit.commands.instantiating import make
+from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.train import build, model_options, train_tracked
-from ctrkit.commands.workspace import plain
+from ctrkit.commands.workspace import CONFIG_FILE, plain, run_config
 from ctrkit.errors import ConfigError, CtrkitError
 from ctrkit.progress import progress
 
@@ -36,6 +38,7 @@ class TrialTraining:
             own = config.training.max_steps
             config.training.max_steps = task.max_steps if own is None else min(task.max_steps, int(own))
         model = build(config, self.prepared)
+        note_origin(config, task.run_dir, self.prepared)
         return train_tracked(config, model, self.prepared, task.run_dir, task.tracker, observer=task.observer)
 
     def train_again(
@@ -44,7 +47,10 @@ class TrialTraining:
         """Train the same values with another seed."""
         config = with_values(self.config, values, hp)
         config.seed = seed
-        return train_tracked(config, build(config, self.prepared), self.prepared, run_dir, tracker)
+        note_origin(config, run_dir, self.prepared)
+        result = train_tracked(config, build(config, self.prepared), self.prepared, run_dir, tracker)
+        write_trial_card(run_dir, tracker)
+        return result
 
     def measure(self, values: Mapping[str, Any], hp: Mapping[str, Any]) -> Extent:
         """How long the training of these values is."""
@@ -105,6 +111,12 @@ class TrialTraining:
                     raise ConfigError(f"Space {key}: {value!r} cannot be: {error}") from error
                 tf.keras.backend.clear_session()
                 shown.advance(1)
+
+
+def write_trial_card(run_dir: Path, tracker: Run) -> None:
+    """Write the card of a trial, of which a card tells what there is; none where it failed before it began."""
+    if (run_dir / CONFIG_FILE).is_file():
+        update_card(run_config(run_dir), run_dir, tracker)
 
 
 _ABSENT = object()

@@ -15,7 +15,7 @@ from ctrkit.commands.configuration import typed_overrides
 from ctrkit.commands.console import say
 from ctrkit.commands.prepare import log_files, prepare_log
 from ctrkit.commands.tracked import tracked_run
-from ctrkit.commands.trial_training import TrialTraining
+from ctrkit.commands.trial_training import TrialTraining, write_trial_card
 from ctrkit.commands.tuning_result import conclude, train_finalists
 from ctrkit.commands.workspace import plain, work_dir
 from ctrkit.errors import ConfigError, TrainingError
@@ -198,6 +198,7 @@ def in_this_process(
         open_run=open_run,
         explore=training.explore if takes_hp(str(config.model._target_)) else None,
         tell=None if board is None else lambda trial: board.look(),
+        ended=write_trial_card,
     )
     tuner.search()
     if board is not None and tuner.search_oracle.stopped_because is not None:

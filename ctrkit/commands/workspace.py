@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
+RUNS = "runs"  # In the experiment's folder.
 SECRET_KEYS = ("password", "token", "secret")  # Never written to a run's configuration.
 
 
@@ -28,7 +29,7 @@ def work_dir(config: DictConfig) -> Path:
 
 def runs(config: DictConfig) -> list[Path]:
     """The experiment's runs, oldest first."""
-    return sorted(folder.parent for folder in (work_dir(config) / "runs").glob(f"*/{CONFIG_FILE}"))
+    return sorted(folder.parent for folder in (work_dir(config) / RUNS).glob(f"*/{CONFIG_FILE}"))
 
 
 def find_run(config: DictConfig) -> Path:
@@ -38,14 +39,14 @@ def find_run(config: DictConfig) -> Path:
     """
     known = runs(config)
     if not known:
-        raise ArtifactError(f"No run below {work_dir(config) / 'runs'}. Train one: ctrkit train {hint(config)}")
+        raise ArtifactError(f"No run below {work_dir(config) / RUNS}. Train one: ctrkit train {hint(config)}")
     if config.run is None:
         return known[-1]
     for folder in known:
         if folder.name == str(config.run):
             return folder
     raise ArtifactError(
-        f"No run {config.run!r} below {work_dir(config) / 'runs'}.{did_you_mean(config.run, [f.name for f in known])}"
+        f"No run {config.run!r} below {work_dir(config) / RUNS}.{did_you_mean(config.run, [f.name for f in known])}"
     )
 
 
@@ -53,11 +54,11 @@ def new_run(config: DictConfig) -> Path:
     """A folder for a new run, named by time and model; not made yet."""
     model = str(config.model.get("_target_", "model")).replace(":", ".").rsplit(".", 1)[-1]
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = work_dir(config) / "runs" / f"{stamp}-{model}"
+    folder = work_dir(config) / RUNS / f"{stamp}-{model}"
     number = 1
     while folder.exists():
         number += 1
-        folder = work_dir(config) / "runs" / f"{stamp}-{number}-{model}"
+        folder = work_dir(config) / RUNS / f"{stamp}-{number}-{model}"
     return folder
 
 

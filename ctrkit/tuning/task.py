@@ -49,4 +49,5 @@ class Extent:
 Train: TypeAlias = Callable[[Task], TrainingResult]
 Measure: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Extent]  # Of values, and of `hp`'s values.
 Explore: TypeAlias = Callable[[Any], object]  # Builds the model with an `hp`, so that it asks for what it needs.
+Ended: TypeAlias = Callable[[Path, Run], None]  # Called when a trial's folder has all that came of it.
 Tell: TypeAlias = Callable[[Trial], None]  # Called when a trial begins and when it ends.

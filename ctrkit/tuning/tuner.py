@@ -29,7 +29,7 @@ from ctrkit.tuning.oracle import SearchOracle
 from ctrkit.tuning.pruning import Curves, MedianRule, TrialPruned
 from ctrkit.tuning.ranking import drop_weights
 from ctrkit.tuning.space import Space
-from ctrkit.tuning.task import Explore, Extent, Measure, Task, Tell, Train
+from ctrkit.tuning.task import Ended, Explore, Extent, Measure, Task, Tell, Train
 from ctrkit.tuning.trial_file import COMPLETED, FAILED, PRUNED, Trial, TrialFiles
 
 ASK_AGAIN = 0.5  # Seconds until a process without a trial asks for one again.
@@ -62,6 +62,7 @@ class _Trials(BaseTuner):
         open_run: OpenRun,
         explore: Explore | None = None,
         tell: Tell | None = None,
+        ended: Ended | None = None,
     ) -> None:
         self.files: TrialFiles = oracle.files
         self.options: TuningOptions = oracle.options
@@ -69,6 +70,7 @@ class _Trials(BaseTuner):
         self.search_oracle, self._state_file = oracle, oracle.state_file
         self._train, self._measure, self.open_run = train, measure, open_run
         self._tell = tell or (lambda trial: None)
+        self._ended = ended or (lambda run_dir, tracker: None)
         self._failure: Exception | None = None  # Of the trial at hand.
         with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says that it reloads, whatever it does.
             super().__init__(
@@ -190,6 +192,7 @@ class _Trials(BaseTuner):
         trial = self.files.update(trial.id, seconds=trial.seconds + time.monotonic() - start, **changes)
         if trial.objective is not None:
             self.tracker.log_metrics({"objective": trial.objective, f"best_{self.metric.name}": trial.objective})
+        self._ended(run_dir, self.tracker)
         self._drop_weights()
         self._tell(trial)
         return trial

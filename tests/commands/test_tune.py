@@ -84,6 +84,25 @@ def test_each_trial_is_a_nested_run_with_its_curve_and_score(tuned, client: Mlfl
         assert run.data.params["model.hp.units"] == str(trial.hp["units"])
 
 
+def test_each_trial_has_a_card_with_its_values(tuned, client: MlflowClient) -> None:
+    for trial in tuned.files.all():
+        run_dir = tuned.files.run_dir(trial.id)
+        card = json.loads((run_dir / "card.json").read_text(encoding="utf-8"))
+        assert (card["run"], card["status"], card["rerun"]) == (trial.id, "finished", None)
+        key = "training.table_learning_rate"
+        assert card["config"][key] == trial.values[key]
+        if trial.id != "0000":  # The first one has the experiment's own values.
+            assert card["changed"][key] == {"value": trial.values[key], "default": 0.05}
+        assert card["training"]["metrics"]["auc"] == pytest.approx(trial.objective)
+        assert card["data"]["parts"]["train"]["rows"] > 0
+        assert "learning_curve" in card["plots"]
+        assert "Do it again" not in (run_dir / "card.html").read_text(encoding="utf-8")
+        assert {file.path for file in client.list_artifacts(trial.run_id, "card")} == {
+            "card/card.json",
+            "card/card.html",
+        }
+
+
 def test_the_searchs_own_run_has_the_figures_the_table_and_the_winner(tuned, client: MlflowClient) -> None:
     (parent,) = [run for run in runs_of(client) if "ctrkit.search" in run.data.tags]
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
