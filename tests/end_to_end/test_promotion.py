@@ -26,7 +26,7 @@ from ctrkit.schema import Schema
 from ctrkit.serving.client import Client
 from ctrkit.tracking import locate
 from ctrkit.tracking.registry import Registry
-from tests.end_to_end.judged_runs import JudgedRuns
+from tests.end_to_end.judged_runs import SMALL, JudgedRuns
 from tests.tracking.exports import register
 
 pytestmark = pytest.mark.slow
@@ -234,6 +234,35 @@ def test_what_cannot_be_promoted_is_told(project: JudgedRuns, promoted: Promoted
     assert "expected models:/NAME@ALIAS" in answer.err
     answer = project.ctrkit("serve", "models:/quickstart@champion", "serving.version_policy=all", check=False)
     assert "serving.version_policy=all does not go with models:/quickstart@champion" in answer.err
+
+
+@pytest.mark.turn(0)
+def test_a_promoting_command_killed_again_and_again_ends_as_if_nothing_had_been(
+    project: JudgedRuns, store: Any
+) -> None:
+    """Of a run that was only trained: it is evaluated, exported, verified, timed, registered and made champion."""
+    registry, named = Registry(locate(project.uri)), "promotion.name=killed"
+    project.ctrkit("promote", "first", named, *PATIENT)
+    project.ctrkit("train", "run=next", "seed=1")
+    words = ["promote", "next", named, "promotion.gates=[parity,auc]", *PATIENT, *SMALL, f"tracking.uri={project.uri}"]
+    moment, killed = 4.0, 0
+    while True:
+        process = subprocess.Popen([sys.executable, "-m", "ctrkit.commands.main", *words], cwd=project.folder)
+        try:
+            process.wait(moment)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        killed, moment = killed + 1, moment * 1.3  # What is done is kept: each time it comes further.
+        registry.check(registry.version("killed", registry.model("killed").aliases["champion"]))
+    assert (process.returncode, killed > 2) == (0, True)
+    for one in store.search_model_versions("name='killed'"):  # One that was made and never pointed at is whole, too.
+        registry.check(registry.version("killed", int(one.version)))
+    after = registry.model("killed").aliases
+    assert registry.version("killed", after["champion"]).tags["ctrkit.run"] == "next"
+    assert after["previous"] == 1
+    assert promotion(project, "next")["moved"] is True
 
 
 # --- served -------------------------------------------------------------------------------------------------------
