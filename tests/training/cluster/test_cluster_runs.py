@@ -132,7 +132,9 @@ def test_one_synchronous_worker_trains_what_one_machine_trains(root: Path) -> No
         np.testing.assert_allclose(other[name], value, atol=1e-4, err_msg=name)
 
 
-def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(root: Path) -> None:
+def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     victims = ["worker-0", "ps-1", "chief-0", "evaluator-0"]
     rng = random.Random(int(os.environ.get("CTRKIT_TEST_SEED", "0")))
 
@@ -163,6 +165,26 @@ def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(r
     # What was trained on two parameter servers is exported as what one machine trained.
     assert main(["export", *words(root), "run=killed", "tracking=none"]) == 0
     assert main(["verify", *words(root), "run=killed", "tracking=none"]) == 0
+    capsys.readouterr()
+    assert main(["rerun", *words(root), "run=killed", "tracking=none"]) == 1
+    assert "Run killed was trained on a cluster, whose workers never come in the same order" in capsys.readouterr().err
+
+
+@pytest.mark.turn(2)
+def test_a_cluster_begins_where_a_run_of_one_machine_ended(root: Path) -> None:
+    """Weights and slots go to their parameter servers, in parts; nothing but counts changes at a rate of next to 0."""
+    before = Path(load_config(words(root)).work_dir) / "runs" / "before"
+    assert main(["train", *words(root, "training.max_steps=20", "tracking=none"), "run=before"]) == 0
+    more = [f"training.warm_start={before}", "training.max_steps=5", "tracking=none", "training=async_ps"]
+    still = ["training.table_learning_rate=1e-12", "training.dense_learning_rate=1e-12"]
+    cluster = Cluster(root, "after", *more, *still, workers=1, evaluator=False)
+    assert cluster.run()["steps"] == 5
+    one, other = tensors(before), tensors(cluster.run_dir)
+    names = [name for name in one if name.count("/") == 1 and name.startswith("weights/")]
+    counted = [name for name in names if not np.allclose(other[name], one[name], atol=1e-6)]
+    assert len(names) > 5
+    assert len(counted) == 1  # Clicks of the same rows, counted by both runs.
+    np.testing.assert_allclose(other[counted[0]], 2 * one[counted[0]])
 
 
 def test_a_synchronous_cluster_survives_the_kills_of_a_server_and_of_its_chief(root: Path) -> None:
