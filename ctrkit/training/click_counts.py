@@ -59,9 +59,8 @@ def _count(layer: ClickCounts, table: np.ndarray, batch: dict[str, np.ndarray], 
     for side, places in ((ids[:, :user_width], layout.user), (ids[:, user_width:], layout.item)):
         for place in places:
             for column in range(place.start, place.start + place.length):
+                rows = int(side[:, column].max()) + 1
                 cell = side[:, column] * np.int64(layer.folds) + fold
                 for kind, counted in enumerate((label, 1 - label)):
-                    sums = np.bincount(cell, counted * weight)
-                    rows = -(-len(sums) // layer.folds)
-                    sums.resize(rows * layer.folds)
+                    sums = np.bincount(cell, counted * weight, minlength=rows * layer.folds)
                     table[place.offset : place.offset + rows, kind::2] += sums.reshape(rows, layer.folds)

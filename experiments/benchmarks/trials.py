@@ -31,6 +31,7 @@ from ctrkit.commands.instantiating import make
 from ctrkit.commands.prepare import log_files, prepare_log
 from ctrkit.commands.train import build
 from ctrkit.commands.workspace import plain
+from ctrkit.errors import NanLossError
 from ctrkit.records import Prepared
 from ctrkit.training import TrainingOptions
 
@@ -38,6 +39,7 @@ from ctrkit.training import TrainingOptions
 Words = tuple[str, ...]
 Result = dict[str, Any]
 CHOICE = "log_loss"  # Of the validation part: what picks the best step of a trial, and the best of the settings.
+DIVERGED: Result = {"validation": {CHOICE: 1e9}}  # What a setting gets whose loss is no number any more.
 SEARCH_SEED = 0  # Settings are chosen with it; figures are of others.
 
 # Beside each experiment's own settings. Evaluations are few, as each costs as much as a tenth of an epoch.
@@ -90,8 +92,11 @@ class Trials:
             self._known[key] = {"asked": asked, **self._train(config, key)}
             write_json(self._file, self._known)
             found = self._known[key]
-            told = f"validation log loss {found['validation']['log_loss']:.4f}, test AUC {found['test']['auc']:.4f}"
-            print(f"{asked}: {told}, {found['cpu_seconds']:.0f} s", file=sys.stderr, flush=True)
+            told = "diverged"
+            if found != DIVERGED | {"asked": asked}:
+                told = f"validation log loss {found['validation']['log_loss']:.4f}, test AUC {found['test']['auc']:.4f}"
+                told += f", {found['cpu_seconds']:.0f} s"
+            print(f"{asked}: {told}", file=sys.stderr, flush=True)
         return self._known[key]
 
     def best(self, experiment: str, settings: Sequence[Words]) -> Words:
@@ -147,7 +152,10 @@ class Trials:
         run_dir = self._work / "run"
         shutil.rmtree(run_dir, ignore_errors=True)  # Of a trial that was killed.
         model = build(config, prepared)
-        result = ctrkit.train(model, prepared, run_dir, options=make(config.training), observer=clock)
+        try:
+            result = ctrkit.train(model, prepared, run_dir, options=make(config.training), observer=clock)
+        except NanLossError:
+            return DIVERGED
         judged = ctrkit.evaluate(model, prepared.test)
         shutil.rmtree(run_dir)
         scores = f"scores/{key}.npz"
