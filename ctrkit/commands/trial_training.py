@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from ctrkit.commands.train import build, model_options, train_tracked
 from ctrkit.commands.workspace import CONFIG_FILE, plain, run_config
 from ctrkit.errors import ConfigError, CtrkitError
 from ctrkit.progress import progress
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ctrkit.records import Prepared
@@ -114,9 +117,13 @@ class TrialTraining:
 
 
 def write_trial_card(run_dir: Path, tracker: Run) -> None:
-    """Write the card of a trial, of which a card tells what there is; none where it failed before it began."""
-    if (run_dir / CONFIG_FILE).is_file():
+    """Write a trial's card; a trial that failed before it wrote its configuration has none. Never fails a search."""
+    if not (run_dir / CONFIG_FILE).is_file():
+        return
+    try:
         update_card(run_config(run_dir), run_dir, tracker)
+    except (CtrkitError, OSError, ValueError) as error:
+        _log.warning("Trial %s has no card: %s", run_dir.name, error)
 
 
 _ABSENT = object()

@@ -54,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class TableLayout:
-    """A fused table: all rows of all distinct tables one after another, and who reads where.
+    """A fused table: all rows of all distinct tables (or fields) one after another, and who reads where.
 
     `user` holds the places of user and context fields in `user_ids`, `item` those of the others in `item_ids`.
     """
@@ -64,8 +64,8 @@ class TableLayout:
     item: tuple[Place, ...]
 
     @classmethod
-    def of(cls, index: IndexLike, fields: Iterable[str] | None = None) -> TableLayout:
-        """Lay out the named `fields` (all when None) of an index; fields of one table share its rows.
+    def of(cls, index: IndexLike, fields: Iterable[str] | None = None, *, shared: bool = True) -> TableLayout:
+        """Lay out the named `fields` (all when None) of an index; those of one table share rows, unless told not to.
 
         Raises `ConfigError` on an unknown or doubled name, `ShapeError` when the rows do not fit into int32.
         """
@@ -73,8 +73,9 @@ class TableLayout:
         offsets: dict[str, int] = {}
         rows = 0
         for field in chosen:
-            if field.table not in offsets:
-                offsets[field.table] = rows
+            owner = field.table if shared else field.name
+            if owner not in offsets:
+                offsets[owner] = rows
                 rows += field.rows
         if rows > MOST_ROWS:
             raise ShapeError(
@@ -89,7 +90,7 @@ class TableLayout:
                     name=field.name,
                     start=field.start - (index.user_width if of_item else 0),
                     length=field.length,
-                    offset=offsets[field.table],
+                    offset=offsets[field.table if shared else field.name],
                     pooled=is_sequence(field),
                 )
             )

@@ -24,7 +24,7 @@ class SidedConcat(tf.keras.layers.Layer):
     """
 
     def build(self, input_shape: Any) -> None:
-        for at in range(0, len(input_shape), 2):
+        for at in range(0, max(len(input_shape), 1), 2):
             check_pair("SidedConcat", input_shape[at : at + 2], ranks=(2, 3))
         super().build(input_shape)
 

@@ -40,8 +40,8 @@ def dcn_v2(
         dropout: share of the tower's units zeroed while training.
         batch_norm: normalize the tower's layers.
         l2: weight of the squared embeddings of the rows in a batch.
-        click_rates: impressions by which the click rates of values are smoothed that the tower reads beside the
-            embeddings; 0 for no such rates. See `ctrkit.layers.ClickRates`.
+        click_rates: strength, in impressions, of the smoothing of values' click rates, which both parts read beside the
+            embeddings; 0 leaves them out. See `ctrkit.layers.ClickRates`.
         label_rate: share of clicks that the bias starts from; one half when None.
         seed: of the initial weights and of the dropout.
     Returns:

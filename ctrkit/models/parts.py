@@ -39,7 +39,7 @@ def click_rates(index: IndexLike, inputs: Inputs, *, strength: float, copies: in
         raise ConfigError(f"`click_rates` is {strength!r}, expected a number >= 0, e.g. 10.0, or 0 for none.")
     if strength == 0:
         return []
-    counts = ClickCounts.of(index, name="click_counts")(inputs)
+    counts = ClickCounts(index, name="click_counts")(inputs)
     rates: list[tf.Tensor] = ClickRates(strength, copies=copies, name="click_rates")([*counts, *inputs.sides])
     return rates
 

@@ -52,8 +52,8 @@ def wide_deep_ensemble(
         activation: of the towers.
         dropout: share of the towers' units zeroed while training.
         ridge: penalty on rows, in impressions that a value has to outweigh; see `ctrkit.layers.Ridge`.
-        click_rates: impressions by which the click rates of values are smoothed that all towers read beside their
-            embeddings; 0 for no such rates. See `ctrkit.layers.ClickRates`.
+        click_rates: strength, in impressions, of the smoothing of values' click rates, which all towers read beside
+            the embeddings; 0 leaves them out. See `ctrkit.layers.ClickRates`.
         label_rate: share of clicks that the biases start from; one half when None.
         seed: of the initial weights and of the dropout.
     Returns:

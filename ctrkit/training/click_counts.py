@@ -7,11 +7,14 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from ctrkit.errors import IndexMismatchError
 from ctrkit.indexing import FeatureIndex
 from ctrkit.layers import ClickCounts, ClickRates, fold_of
+from ctrkit.layers.layout import MISSING_ROW
 from ctrkit.progress import progress
 from ctrkit.records import Records
 
+DENSE = 8  # Sorting the cells of a batch takes about as long as adding up so many times as many.
 BATCH_ROWS = 65_536  # Sums of so many rows at a time keep float32 exact to a few parts in ten million.
 
 
@@ -19,7 +22,8 @@ def count_clicks(model: tf.keras.Model, index: FeatureIndex, records: Records, *
     """Fill the tables of `ctrkit.layers.ClickCounts` in `model`, as `train` does before the first step.
 
     One pass over the records, at some hundred thousand rows a second; nothing where the model has no such table. Call
-    it before `model.fit`. A weighted impression counts as its weight.
+    it before `model.fit`; `ctrkit.train` starts over with its own training part. A weighted impression counts as its
+    weight, padding of sequences not at all.
 
     Args:
         model: built for `index`.
@@ -28,10 +32,16 @@ def count_clicks(model: tf.keras.Model, index: FeatureIndex, records: Records, *
         add: add to what the tables hold instead of starting over, for rows that come after those counted before.
     Raises:
         CorruptRecordsError: a damaged shard.
+        IndexMismatchError: the records were made with another index.
     """
     layers = click_counts(model)
     if not layers:
         return
+    if records.fingerprint != index.fingerprint:
+        raise IndexMismatchError(
+            f"The records in {records.directory} were made with index {records.fingerprint[:12]}, the index at hand is "
+            f"{index.fingerprint[:12]}: clicks would count for unrelated values. Give the index of these records."
+        )
     tables = [layer.table.numpy() if add else np.zeros(layer.table.shape, "float32") for layer in layers]
     with progress("counting clicks", total=records.rows) as shown:
         for batch in records.batches(BATCH_ROWS):
@@ -55,12 +65,25 @@ def _count(layer: ClickCounts, table: np.ndarray, batch: dict[str, np.ndarray], 
     """Add the rows of a batch to a table."""
     layout, ids, label = layer.layout, batch["ids"], batch["label"][:, 0]
     weight = batch["weight"][:, 0] if "weight" in batch else np.ones_like(label)
+    flat = table.reshape(-1, 2)  # A cell for each row and fold.
     fold = fold_of([tf.constant(ids)], layer.folds).numpy()
     for side, places in ((ids[:, :user_width], layout.user), (ids[:, user_width:], layout.item)):
         for place in places:
             for column in range(place.start, place.start + place.length):
-                rows = int(side[:, column].max()) + 1
-                cell = side[:, column] * np.int64(layer.folds) + fold
-                for kind, counted in enumerate((label, 1 - label)):
-                    sums = np.bincount(cell, counted * weight, minlength=rows * layer.folds)
-                    table[place.offset : place.offset + rows, kind::2] += sums.reshape(rows, layer.folds)
+                rows = side[:, column]
+                counted = rows != MISSING_ROW if place.pooled else np.ones(len(rows), bool)
+                cells = (place.offset + rows[counted].astype(np.int64)) * layer.folds + fold[counted]
+                _add(flat, cells, label[counted], weight[counted])
+
+
+def _add(flat: np.ndarray, cells: np.ndarray, label: np.ndarray, weight: np.ndarray) -> None:
+    """Add impressions to cells `[clicks, others]`; in time and memory of the impressions, however large a table is."""
+    if not len(cells):
+        return
+    first, last = int(cells.min()), int(cells.max())
+    if last - first < DENSE * len(cells):
+        used, places = slice(first, last + 1), cells - first
+    else:
+        used, places = np.unique(cells, return_inverse=True)
+    for kind, clicked in enumerate((label, 1 - label)):
+        flat[used, kind] += np.bincount(places, clicked * weight)

@@ -67,7 +67,7 @@ def begin_from(
 ) -> bool:
     """Begin the run in `run_dir` with the weights, and where the options say so the slots, of `options.warm_start`.
 
-    Clicks of the `records`, its training part, are counted first, and added to those that the earlier run counted.
+    Clicks of the `records`, its training part, are added to those that the earlier run counted.
     With the slots a checkpoint of step 0 is written, for `resume` to find: returns whether it is to be called. New rows
     get the slots of a new optimizer. With `keep_count` the optimizer goes on to count the updates, too, on which Adam's
     rate depends, unless the rates fall over the run's length.
@@ -105,6 +105,8 @@ def _count_on(
     model: tf.keras.Model, index: FeatureIndex, records: Records, checkpoint: Checkpoint, stamp: Stamp
 ) -> None:
     """Count clicks on from those carried over, but those of new values, which had the ones of a row that they left."""
+    if not click_counts(model):
+        return
     blocks = _blocks(model, index, checkpoint, stamp)
     counts = {id(layer.table) for layer in click_counts(model)}
     for place, weight in enumerate(model.weights):

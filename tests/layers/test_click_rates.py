@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from ctrkit.errors import ConfigError, ShapeError
-from ctrkit.layers import ClickCounts, ClickRates, SidedConcat, fold_of, shard
+from ctrkit.layers import ClickCounts, ClickRates, Inputs, SidedConcat, fold_of, shard
 from ctrkit.models import wide_deep
 from tests.layers.contract import Arrays, DifferentiableContract, VectorsContract
 from tests.layers.index import random_ids, small_index
@@ -51,10 +51,11 @@ class TestClickRates(DifferentiableContract):
         return rates_by_hand(layer, inputs)
 
     @pytest.mark.parametrize("batch", [1, 6])
-    def test_while_training_a_rows_own_fold_is_left_out(self, batch: int) -> None:
+    @pytest.mark.parametrize("training", [True, 1, tf.constant(True)])
+    def test_while_training_a_rows_own_fold_is_left_out(self, batch: int, training: Any) -> None:
         layer, inputs = self.layer(), self.inputs(batch, batch)
         folds = fold_of(inputs[2:], 3).numpy()
-        found = layer([tf.constant(one) for one in inputs], training=True)
+        found = layer([tf.constant(one) for one in inputs], training=training)
         for side, expected in zip(found, rates_by_hand(layer, inputs, folds), strict=True):
             np.testing.assert_allclose(side, expected, rtol=1e-5, atol=1e-6)
 
@@ -106,6 +107,32 @@ def test_a_fold_never_changes_from_release_to_release() -> None:
     assert fold_of([ids], 4).numpy().tolist() == [1, 3, 3, 3]  # Of the polynomial, in whole numbers.
 
 
+def test_a_frozen_and_thawed_model_does_not_learn_its_counts() -> None:
+    model = wide_deep(small_index(), dim=2, hidden=(4,), click_rates=3.0)
+    names = [weight.name for weight in model.trainable_weights]
+    model.trainable = False
+    model.trainable = True
+    assert [weight.name for weight in model.trainable_weights] == names
+    assert not any("click" in name for name in names)
+
+
+def test_halves_do_not_cut_large_counts() -> None:
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        index = small_index()
+        inputs = Inputs(index)
+        counts = ClickCounts(index)
+        model = tf.keras.Model(inputs.ids, ClickRates(1.0)([*counts(inputs), *inputs.sides]))
+        counts.set_weights([np.full(counts.table.shape, 90_000.0)])
+        for side in model(random_ids(index, 3)):
+            np.testing.assert_allclose(side, 0, atol=1e-4)  # As many clicks as others: the rate that no count has, too.
+        scores = wide_deep(index, click_rates=1.0)(random_ids(index, 3))
+        assert np.isfinite(scores).all()
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
 def test_counts_can_lie_on_several_machines() -> None:
     index = small_index()
     model, ids = wide_deep(index, dim=2, hidden=(4,), click_rates=3.0), random_ids(index, 9)
@@ -122,11 +149,17 @@ def test_counts_can_lie_on_several_machines() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"ClickRates: `strength` is 0, expected a number > 0"):
         ClickRates(0)
+    with pytest.raises(ConfigError, match=r"ClickRates: `copies` is 0, expected an integer >= 1"):
+        ClickRates(1.0, copies=0)
     with pytest.raises(ConfigError, match=r"ClickCounts: `folds` is 1, expected an integer >= 2"):
-        ClickCounts.of(small_index(), folds=1)
+        ClickCounts(small_index(), folds=1)
     with pytest.raises(ConfigError, match=r"`click_rates` is -1.0, expected a number >= 0.*or 0 for none"):
         wide_deep(small_index(), click_rates=-1.0)
-    with pytest.raises(ShapeError, match=r"ClickRates: got .*expected a pair"):
-        ClickRates(1.0)([np.zeros((2, 3), "float32"), np.zeros((2, 3), "float32"), np.zeros((2, 3), "int32")])
+    counts, ids = np.zeros((2, 3, 8), "float32"), np.zeros((2, 3), "int32")
+    for wrong in ([counts, counts], [counts, counts[:, :, :6], ids, ids], [counts[:, :, :5]] * 2 + [ids] * 2):
+        with pytest.raises(
+            ShapeError, match=r"expected counts .*`ClickRates\(10.0\)\(\[\*ClickCounts\(index\)\(inputs\)"
+        ):
+            ClickRates(1.0)(wrong)
     with pytest.raises(ShapeError, match=r"SidedConcat: got .*expected a pair"):
         SidedConcat()([np.zeros((2, 3), "float32")])

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ctrkit.layers import ClickCounts, fold_of
+from ctrkit.errors import IndexMismatchError
+from ctrkit.layers import ClickCounts, ClickProbability, ClickRates, Inputs, SidedConcat, fold_of
 from ctrkit.metrics import auc
 from ctrkit.models import wide_deep
 from ctrkit.records import Prepared, prepare
 from ctrkit.schema import Schema
-from ctrkit.training import carry_over, count_clicks, train
+from ctrkit.training import carry_over, click_counts, count_clicks, train
 from tests.training.runs import options
 
 SCHEMA = {
@@ -59,14 +60,15 @@ def table(model: tf.keras.Model) -> np.ndarray:
 
 
 def by_hand(prepared: Prepared, folds: int = 4) -> dict[tuple[str, int, int], np.ndarray]:
-    """Weighted clicks and others of each feature's rows in each fold, row by row."""
+    """Weighted clicks and others of each field's rows in each fold, impression by impression."""
     found: dict[tuple[str, int, int], np.ndarray] = defaultdict(lambda: np.zeros(2))
     arrays = prepared.train.arrays()
     fold = fold_of([tf.constant(arrays["ids"])], folds).numpy()
     for ids, label, weight, own in zip(arrays["ids"], arrays["label"], arrays["weight"], fold, strict=True):
         for field in prepared.index.fields:
-            for column in range(field.start, field.start + field.length):
-                found[field.table, int(ids[column]), int(own)] += [weight[0] * label[0], weight[0] * (1 - label[0])]
+            for row in ids[field.start : field.start + field.length]:
+                if field.name != "seen" or row != 0:  # Padding.
+                    found[field.name, int(row), int(own)] += [weight[0] * label[0], weight[0] * (1 - label[0])]
     return found
 
 
@@ -78,7 +80,7 @@ def assert_counted(model: tf.keras.Model, prepared: Prepared, expected: dict) ->
         field = prepared.index[place.name]
         for row in range(field.rows):
             for fold in range(layer.folds):
-                truth = expected.get((field.table, row, fold), np.zeros(2))
+                truth = expected.get((field.name, row, fold), np.zeros(2))
                 np.testing.assert_allclose(counts[place.offset + row, fold], truth, rtol=1e-5)
 
 
@@ -141,6 +143,39 @@ def test_rare_values_do_not_tell_the_model_its_labels(tmp_path) -> None:
     told = {mode: sides(arrays["ids"], training=mode)[1][:, 0, 0].numpy() for mode in (True, False)}
     assert auc(arrays["label"][:, 0], told[False]) > 0.8
     assert auc(arrays["label"][:, 0], told[True]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_through_the_estimator_rates_foretell_no_label_of_their_own_row(tmp_path) -> None:
+    """A network of rates alone, labels by chance: with a row's own label in them it would learn to trust them."""
+    draw = np.random.default_rng(1)
+    lines = [f"{int(draw.random() < 0.3)},v{draw.integers(600)},w{draw.integers(600)}" for _ in range(2500)]
+    (tmp_path / "log.csv").write_text("click,v,w\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    schema = Schema.from_dict({"label": "click", "features": {name: {"kind": "categorical"} for name in "vw"}})
+    prepared = prepare(schema, tmp_path / "log.csv", tmp_path / "work")
+    inputs = Inputs(prepared.index)
+    rates = ClickRates(1.0)([*ClickCounts(prepared.index)(inputs), *inputs.sides])
+    trust = tf.keras.layers.Dense(1, kernel_initializer="zeros", name="trust")
+    ctr = ClickProbability(0.3, name="ctr")(trust(SidedConcat()(rates)[1]))
+    model = tf.keras.Model(inputs.ids, ctr)
+    many = opts(max_steps=None, epochs=6, dense_learning_rate=0.05)
+    train(model, prepared, tmp_path / "run", options=many)
+    assert np.abs(trust.kernel.numpy()).max() < 0.3
+    ids, labels = (prepared.train.arrays()[name] for name in ("ids", "label"))
+    leaking = tf.keras.Model(inputs.ids, SidedConcat()(rates)[1])(ids, training=False).numpy()
+    assert np.linalg.lstsq(leaking, labels - labels.mean(), rcond=None)[0].max() > 0.1
+
+
+def test_tables_far_larger_than_a_batch_are_counted_as_others(days, monkeypatch) -> None:
+    dense, sparse = build(days[0]), build(days[0])
+    count_clicks(dense, days[0].index, days[0].train)
+    monkeypatch.setattr(click_counts, "DENSE", 0)
+    count_clicks(sparse, days[0].index, days[0].train)
+    np.testing.assert_allclose(table(sparse), table(dense), rtol=1e-6)
+
+
+def test_records_of_another_index_are_refused(days) -> None:
+    with pytest.raises(IndexMismatchError, match=r"made with index .*clicks would count for unrelated values"):
+        count_clicks(build(days[1]), days[1].index, days[0].train)
 
 
 def test_a_model_without_rates_reads_nothing(days) -> None:

@@ -110,6 +110,8 @@ class _TableReads:
             tables = dict.fromkeys(self._index[name].table for name in fields)
             self._found[fields] = one_after_another(self._of_table(table, fields) for table in tables)
         reads = self._found[fields]
+        if reads.rows != weight.shape[0]:  # Each field may have rows of its own.
+            reads = one_after_another(self._of_table(self._index[name].table, [name]) for name in fields)
         return reads if reads.rows == weight.shape[0] else uniform_reads(weight.shape[0], self._batch_size)
 
     def _guess(self, rows: int) -> tuple[str, ...]:

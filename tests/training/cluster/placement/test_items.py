@@ -83,6 +83,16 @@ def test_a_sequence_draws_from_the_table_that_it_shares() -> None:
     assert table.traffic == pytest.approx(16 * expected)
 
 
+def test_counts_of_a_sequence_are_drawn_apart_from_those_of_its_table() -> None:
+    shared = index_of(Categorical(name="item"), Sequence(name="history", of="item", max_length=3, side="user"))
+    shapes = weight_shapes(lambda: wide_deep(shared, dim=2, hidden=(3,), click_rates=5.0))
+    (counts,) = [one for one in shapes if one.name == "click_counts/table"]
+    (item,) = items_of([counts], shared, batch_size=BATCH, table_slots=0, dense_slots=0)
+    shares = (0.03, 0.02, 0.4, 0.3, 0.2, 0.05)
+    expected = sum(chance(share) + chance(share, 3 * BATCH) for share in shares)
+    assert item.traffic == pytest.approx((4 + 8 * 4) * expected)
+
+
 def test_an_index_without_statistics_goes_by_its_counts() -> None:
     plain = FeatureIndex(
         Schema(label="y", features=(Categorical(name="item"),)), {"item": Vocabulary.of(["a"], [5])}, {}
