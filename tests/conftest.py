@@ -37,20 +37,14 @@ def turn_of(item: pytest.Item) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests whose turn it is not. With `--dist loadgroup` a file goes to one process: its fixtures are made
-    once, and one cluster runs at a time."""
+    """Leave out tests whose turn it is not, and begin with the long files."""
     now = os.environ.get("CTRKIT_TURN", "all")
     waiting = {item for item in items if now != "all" and turn_of(item) not in (None, int(now) % TURNS)}
     if waiting:
         config.hook.pytest_deselected(items=list(waiting))
         items[:] = [item for item in items if item not in waiting]
-    if not getattr(config.option, "loadgroup", False):
-        return
     order = {file: place for place, file in enumerate(LONG)}
     file_of = {item: item.path.relative_to(Path(__file__).parent).as_posix() for item in items}
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(file_of[item]))
     items.sort(key=lambda item: order.get(file_of[item], len(LONG)))  # Otherwise as they were.
 
 

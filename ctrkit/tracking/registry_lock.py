@@ -13,6 +13,7 @@ from pathlib import Path
 from ctrkit.errors import RegistryError, TrackingError
 from ctrkit.lock import locked
 from ctrkit.tracking.registry import Registry
+from ctrkit.tracking.store import Refused
 
 LOCK_TAG = "ctrkit.lock"
 WAIT = 120.0  # Seconds for others to finish: what is done under the lock takes about one.
@@ -68,7 +69,13 @@ def _tag_lock(registry: Registry, name: str) -> Iterator[None]:
         if holder != seen:
             seen, seen_since = holder, now
         if holder is None or now - seen_since > STALE_AFTER:
-            registry.tag_model(name, {LOCK_TAG: mine})
+            try:
+                registry.tag_model(name, {LOCK_TAG: mine})
+            except (
+                Refused
+            ):  # The database's word for another's tag that came in the same moment; or for something else.
+                if registry.model(name).tags.get(LOCK_TAG) in (None, holder):
+                    raise
             time.sleep(SETTLE)
             if registry.model(name).tags.get(LOCK_TAG) == mine:
                 break
