@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -22,6 +24,8 @@ LONG = (
 )
 
 
+# Files that share what is trained once a process go to the same one.
+TOGETHER = {"end_to_end/test_export_options.py": "end_to_end/test_verbs.py"}
 TURNS = 4  # Of them one is CTRKIT_TURN, any number.
 
 
@@ -46,6 +50,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     order = {file: place for place, file in enumerate(LONG)}
     file_of = {item: item.path.relative_to(Path(__file__).parent).as_posix() for item in items}
     items.sort(key=lambda item: order.get(file_of[item], len(LONG)))  # Otherwise as they were.
+
+
+class _ByFile(LoadFileScheduling):
+    """All tests of a file, and of those that share its fixtures, in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        for one, other in TOGETHER.items():
+            file = file.replace(one, other)
+        return file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Take the place of xdist's `--dist loadfile`."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

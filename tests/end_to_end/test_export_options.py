@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trained")]
+pytestmark = pytest.mark.slow
 
 
 def test_what_xla_measured_is_in_the_manifest_and_in_mlflow_and_the_files_are_written(

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tests.end_to_end.conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trained")]
+pytestmark = pytest.mark.slow
 
 
 def test_training_beats_chance_by_far_and_writes_figures(trained: Project) -> None:
