@@ -28,6 +28,7 @@ from ctrkit.export.signatures import SCORING, Servable, build_servable
 from ctrkit.export.warmup import requests, write_warmup
 from ctrkit.indexing import FeatureIndex
 from ctrkit.progress import progress
+from ctrkit.reasons import reason_of
 from ctrkit.records.disk import disk_errors
 from ctrkit.version import __version__
 
@@ -201,7 +202,7 @@ def _write_errors(directory: Path) -> Iterator[None]:
             yield
         except tf.errors.OpError as error:
             raise ArtifactError(
-                f"Cannot write the export to {directory}: {error.message.splitlines()[0]}. "
+                f"Cannot write the export to {directory}: {reason_of(error)}. "
                 f"{shutil.disk_usage(directory).free / 1e6:,.0f} MB are free there. Nothing was left behind. Free some "
                 "space or export elsewhere, then run the same command again."
             ) from error

@@ -10,6 +10,7 @@ from ctrkit.export.manifest import Golden
 from ctrkit.export.signatures import click_probability
 from ctrkit.indexing import FeatureIndex
 from ctrkit.layers import KnownRows
+from ctrkit.reasons import reason_of
 
 
 def check_model(model: tf.keras.Model, index: FeatureIndex) -> None:
@@ -49,7 +50,7 @@ def golden_scores(model: tf.keras.Model, ids: np.ndarray) -> Golden:
         scores = click_probability(model, tf.constant(ids)).numpy()
     except tf.errors.OpError as error:
         raise ExportError(
-            f"Model {model.name!r} cannot score rows of this index ({error.message.splitlines()[0]}). Was it built for "
+            f"Model {model.name!r} cannot score rows of this index ({reason_of(error)}). Was it built for "
             "another index? Export it with the one that it was trained with."
         ) from error
     if not np.isfinite(scores).all():

@@ -16,6 +16,7 @@ import tensorflow as tf
 from ctrkit.atomic import atomic_directory, write_json
 from ctrkit.errors import ArtifactError, IndexMismatchError
 from ctrkit.progress import progress
+from ctrkit.reasons import reason_of
 
 FORMAT_VERSION = 2  # 2: tensors are named by the place of their weight in the model, and may be in parts.
 CHECKPOINTS, BEST = "checkpoints", "best"  # Folders of a run.
@@ -101,7 +102,7 @@ class Checkpoint:
                     tensor = reader.get_tensor(name)  # Checks the checksum of the tensor's bytes.
                     shown.advance(getattr(tensor, "nbytes", 0))
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
-            raise ArtifactError(f"Checkpoint {self.prefix} is damaged: {str(error).splitlines()[0]}.") from error
+            raise ArtifactError(f"Checkpoint {self.prefix} is damaged: {reason_of(error)}.") from error
         return stamp
 
     def delete(self) -> None:

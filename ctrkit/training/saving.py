@@ -12,12 +12,22 @@ import tensorflow as tf
 
 from ctrkit.errors import ArtifactError
 from ctrkit.layers.shard import split_only
+from ctrkit.reasons import reason_of
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, Checkpoint, Stamp, checkpoints, unwritten
 from ctrkit.training.run_state import RunState
 
 
 class CheckpointWriter:
-    """Keeps the last few checkpoints of a run, and the best one apart from them."""
+    """Keeps the last few checkpoints of a run, and the best one apart from them.
+
+    Args:
+        run_dir: of the run.
+        keep: so many checkpoints.
+        fingerprint: of the feature index.
+        weights: shape and dtype of each weight of the model.
+        parts: place of a split weight in the model -> number of its parts.
+        passed_on: errors of `save` that are not the disk's: they are raised as they are.
+    """
 
     def __init__(
         self,
@@ -27,10 +37,12 @@ class CheckpointWriter:
         fingerprint: str,
         weights: list[list[Any]],
         parts: Mapping[int, int] | None = None,
+        passed_on: tuple[type[Exception], ...] = (),
     ) -> None:
         self._run_dir, self._directory = run_dir, run_dir / CHECKPOINTS
         self._keep, self._fingerprint, self._weights = keep, fingerprint, weights
         self._parts = {str(place): count for place, count in split_only(parts or {}).items()}
+        self._passed_on = passed_on
         self._saver: tf.compat.v1.train.Saver | None = None
 
     def use(self, saver: tf.compat.v1.train.Saver) -> None:
@@ -44,7 +56,7 @@ class CheckpointWriter:
         """
         assert self._saver is not None
         checkpoint = unwritten(self._directory, state.step)
-        with writing(checkpoint):
+        with writing(checkpoint, passed_on=self._passed_on):
             self._saver.save(session, checkpoint.prefix, write_meta_graph=False, write_state=False)
             checkpoint.seal(
                 Stamp(
@@ -64,14 +76,16 @@ class CheckpointWriter:
 
 
 @contextlib.contextmanager
-def writing(checkpoint: Checkpoint) -> Iterator[None]:
+def writing(checkpoint: Checkpoint, *, passed_on: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Raise `ArtifactError` for what goes wrong while `checkpoint` is written, leaving nothing of it behind."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         with contextlib.suppress(OSError):
             checkpoint.delete()
-        reason = str(error.message if isinstance(error, tf.errors.OpError) else error.strerror or error).splitlines()[0]
+        if isinstance(error, passed_on):
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or reason_of(error)
         free = shutil.disk_usage(checkpoint.directory).free
         raise ArtifactError(
             f"Cannot write the checkpoint of step {checkpoint.step:,} to {checkpoint.directory}: {reason} "

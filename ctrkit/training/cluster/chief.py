@@ -14,6 +14,7 @@ import tensorflow as tf
 from ctrkit.atomic import write_json
 from ctrkit.errors import ConfigError, CtrkitError, TrainingError
 from ctrkit.progress import progress
+from ctrkit.reasons import reason_of
 from ctrkit.training.checkpoint import CHECKPOINTS, checkpoints
 from ctrkit.training.cluster.agreement import told
 from ctrkit.training.cluster.chief_loop import ChiefLoop
@@ -29,7 +30,7 @@ from ctrkit.training.cluster.ending import FAILED, TRAINED
 from ctrkit.training.cluster.evaluator import newest_of
 from ctrkit.training.cluster.job import Job
 from ctrkit.training.cluster.judgement import Evaluation, Hearing
-from ctrkit.training.cluster.lost_tasks import TASK_LOST, reason_of, wait_until_up
+from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.session import TrainingSession, start_server
 from ctrkit.training.cluster.share import Share
 from ctrkit.training.cluster.take_up import ledger_of
@@ -187,6 +188,7 @@ class Chief:
                     fingerprint=job.fingerprint,
                     weights=described(job.model.weights),
                     parts=placement.parts,
+                    passed_on=TASK_LOST,  # A parameter server saves its own part, and may be lost in the middle of it.
                 ),
                 stop=self._stop,
                 is_judged_over=self._hearing.says_over,

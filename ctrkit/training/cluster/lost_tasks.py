@@ -26,11 +26,6 @@ TASK_LOST = (
 _LOOK_EVERY = 0.2  # Seconds.
 
 
-def reason_of(error: Exception) -> str:
-    """The first line of what TensorFlow says."""
-    return next(iter(str(getattr(error, "message", error)).splitlines()), "")[:200]
-
-
 @contextmanager
 def lost_tasks_raise() -> Iterator[None]:
     """Let errors of `TASK_LOST` leave `Estimator.train`.

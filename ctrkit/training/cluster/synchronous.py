@@ -12,6 +12,8 @@ from unittest import mock
 import tensorflow as tf
 from tensorflow.python.ops import data_flow_ops
 
+from ctrkit.reasons import reason_of
+
 _COLLECTION = "ctrkit/synchronous"
 _OWN = ("aggregated", "workers", "worker", "generation")  # Of the optimizer's configuration, beside that of `inner`.
 _SENDING = ("AccumulatorApplyGradient", "SparseAccumulatorApplyGradient", "ResourceAccumulatorApplyGradient")
@@ -185,7 +187,7 @@ def _repeat(update: Callable[[], Any], session: tf.compat.v1.Session) -> None:
     except tf.errors.CancelledError:
         pass  # The session was closed.
     except (tf.errors.OpError, RuntimeError) as error:
-        _log.warning("Updates ended: %s", str(error).splitlines()[0][:200])
+        _log.warning("Updates ended: %s", reason_of(error))
         session.close()  # Wakes the training thread up, which waits for the next update.
 
 

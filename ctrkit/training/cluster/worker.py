@@ -6,13 +6,14 @@ import logging
 import os
 
 from ctrkit.errors import TrainingError
+from ctrkit.reasons import reason_of
 from ctrkit.training.cluster.agreement import check_agrees
 from ctrkit.training.cluster.dispatch.client import DispatchClient
 from ctrkit.training.cluster.dispatch.heartbeats import Heartbeats
 from ctrkit.training.cluster.dispatch.rendezvous import enter
 from ctrkit.training.cluster.ending import End
 from ctrkit.training.cluster.job import Job
-from ctrkit.training.cluster.lost_tasks import TASK_LOST, reason_of, wait_until_up
+from ctrkit.training.cluster.lost_tasks import TASK_LOST, wait_until_up
 from ctrkit.training.cluster.session import TrainingSession, start_server
 from ctrkit.training.cluster.share import Share
 from ctrkit.training.cluster.task import PS

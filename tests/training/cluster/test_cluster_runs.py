@@ -95,6 +95,11 @@ class Cluster:
                 return
             time.sleep(0.05)
 
+    def wait_for_a_save(self) -> None:
+        """Until a checkpoint is being written."""
+        while not any((self.run_dir / "checkpoints").glob("*_temp")):
+            time.sleep(0.0005)
+
 
 def tensors(run_dir: Path) -> dict[str, np.ndarray]:
     """All of the newest checkpoint, split tables put together."""
@@ -142,6 +147,8 @@ def test_a_cluster_survives_the_kill_of_each_role_and_ends_with_the_right_step(
         for victim in victims:
             step = (cluster.status() or {}).get("cluster", {}).get("step", 0)
             cluster.wait_for_step(step + rng.randint(10, 60))
+            if victim == "ps-1":  # Which then saves its part of a checkpoint.
+                cluster.wait_for_a_save()
             os.kill(cluster.launched.pids()[victim], signal.SIGKILL)
             time.sleep(1)
 
