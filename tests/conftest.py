@@ -62,6 +62,7 @@ class _ByFile(LoadFileScheduling):
         return file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Take the place of xdist's `--dist loadfile`."""
     return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ctrkit.atomic import write_json
+from ctrkit.commands.workspace import RUNS
 
 PLAN_FILE, OUTCOME_FILE, LOG_FILE = "plan.json", "outcome.json", "log.txt"
 LOOK_EVERY = 1.0  # Seconds between two looks whether the sweep is still there.
@@ -39,7 +40,7 @@ def job(config: DictConfig) -> None:
         model = str(config.model.get("_target_", "model")).replace(":", ".").rsplit(".", 1)[-1]
         name = f"{folder.parent.name}-{number:02d}-{model}"
         words.append(f"run={name}")
-        run_dir = (folder if plan["apart"] else Path(str(config.work_dir))) / "runs" / name
+        run_dir = (folder if plan["apart"] else Path(str(config.work_dir))) / RUNS / name
         outcome |= {"run": name, "run_dir": str(run_dir)}
     _tell(f"{label}: begins; its output goes to {folder / LOG_FILE}")
     started = time.monotonic()

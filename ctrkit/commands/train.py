@@ -16,7 +16,18 @@ from ctrkit.commands.located import locate_run
 from ctrkit.commands.prepare import prepare_log
 from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.tracked import store_beside, tracked_run
-from ctrkit.commands.workspace import RUN_FILE, finite, hint, new_run, plain, run_config, runs, save_config, save_figure
+from ctrkit.commands.workspace import (
+    RUN_FILE,
+    RUNS,
+    finite,
+    hint,
+    new_run,
+    plain,
+    run_config,
+    runs,
+    save_config,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from ctrkit.records import Prepared
@@ -150,7 +161,7 @@ def choose_run(config: DictConfig, fingerprint: str) -> Path:
     if config.run == "new":
         return new_run(config)
     if config.run is not None:
-        return Path(config.work_dir) / "runs" / str(config.run)
+        return Path(config.work_dir) / RUNS / str(config.run)
     if known:
         state = _state(known[-1])
         same = (

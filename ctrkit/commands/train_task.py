@@ -15,7 +15,7 @@ from ctrkit.commands.prepare import prepare_log
 from ctrkit.commands.run_origin import note_origin
 from ctrkit.commands.tracked import tracked_run
 from ctrkit.commands.train import build, choose_run, log_result, name_warm_start, show_result
-from ctrkit.commands.workspace import save_config, work_dir
+from ctrkit.commands.workspace import RUNS, save_config, work_dir
 from ctrkit.errors import ConfigError
 from ctrkit.training.cluster.dispatch.rendezvous import announce, find, withdraw
 from ctrkit.training.cluster.ending import End, exit_status
@@ -68,7 +68,7 @@ def _follow(config: DictConfig, task: Task, options: ClusterOptions) -> End:
 
     def found() -> Path:
         if config.run is not None:
-            return work_dir(config) / "runs" / str(config.run)
+            return work_dir(config) / RUNS / str(config.run)
         return find(work_dir(config), task, within=options.come_up_within)
 
     if task.role == PS:

@@ -18,14 +18,14 @@ from ctrkit.commands.workspace import CONFIG_FILE, plain, run_config
 from ctrkit.errors import ConfigError, CtrkitError
 from ctrkit.progress import progress
 
-_log = logging.getLogger(__name__)
-
 if TYPE_CHECKING:
     from ctrkit.records import Prepared
     from ctrkit.tracking import Run
     from ctrkit.training import TrainingOptions, TrainingResult
     from ctrkit.tuning import Space
     from ctrkit.tuning.task import Extent, Task
+
+_log = logging.getLogger(__name__)
 
 
 class TrialTraining:

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ctrkit.errors import ConfigError, ShapeError
+from ctrkit.layers.field_embeddings import phase
 from ctrkit.layers.folds import fold_of
 from ctrkit.layers.unconverted import unconverted
 
@@ -64,8 +65,7 @@ class ClickRates(tf.keras.layers.Layer):
     def call(self, inputs: list[tf.Tensor], training: Any = None) -> list[tf.Tensor]:
         counts, ids = inputs[:2], inputs[2:]
         by_fold = [tf.reshape(side, [tf.shape(side)[0], side.shape[1], self.folds, 2]) for side in counts]
-        if training is None:  # An Estimator says so by Keras' learning phase alone.
-            training = tf.compat.v1.keras.backend.learning_phase()
+        training = phase(training)
         if tf.is_tensor(training) or training:
             own = tf.one_hot(fold_of(ids, self.folds), self.folds, dtype=self.compute_dtype)  # (batch, folds)
             own *= tf.cast(training, self.compute_dtype)

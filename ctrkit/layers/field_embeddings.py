@@ -119,9 +119,13 @@ class FieldEmbeddings(tf.keras.layers.Layer):
 
 def is_training(training: Any) -> bool:
     """Whether the call is known to be for training: an Estimator says so by Keras' learning phase alone."""
-    if training is None:
-        training = tf.compat.v1.keras.backend.learning_phase()
+    training = phase(training)
     return not tf.is_tensor(training) and bool(training)
+
+
+def phase(training: Any) -> Any:
+    """`training` as it was given, or else Keras' learning phase: true, false or a tensor."""
+    return tf.compat.v1.keras.backend.learning_phase() if training is None else training
 
 
 def _columns(ids: tf.Tensor, places: Sequence[Place]) -> tf.Tensor:

@@ -50,7 +50,7 @@ def count_clicks(model: tf.keras.Model, index: FeatureIndex, records: Records, *
             shown.advance(len(batch["label"]))
     for layer, table in zip(layers, tables, strict=True):
         layer.table.assign(table)
-    clicks, others = (float(tables[0][:, kind::2].sum(dtype="float64")) for kind in (0, 1))
+    clicks, others = _totals(layers[0], tables[0])
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, ClickRates):
             layer.base.assign(math.log((clicks + 0.5) / (others + 0.5)))
@@ -59,6 +59,15 @@ def count_clicks(model: tf.keras.Model, index: FeatureIndex, records: Records, *
 def click_counts(model: tf.keras.Model) -> list[ClickCounts]:
     """The layers of `model` that hold counts."""
     return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, ClickCounts)]
+
+
+def _totals(layer: ClickCounts, table: np.ndarray) -> tuple[float, float]:
+    """Clicks and others of a field that every impression has one value of; of all fields where there is none."""
+    places = sorted((*layer.layout.user, *layer.layout.item), key=lambda place: place.offset)
+    ends = [*(place.offset for place in places[1:]), layer.layout.rows]
+    single = [slice(place.offset, end) for place, end in zip(places, ends, strict=True) if not place.pooled]
+    counted = table[single[0]] if single else table
+    return float(counted[:, ::2].sum(dtype="float64")), float(counted[:, 1::2].sum(dtype="float64"))
 
 
 def _count(layer: ClickCounts, table: np.ndarray, batch: dict[str, np.ndarray], user_width: int) -> None:

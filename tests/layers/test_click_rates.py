@@ -59,6 +59,13 @@ class TestClickRates(DifferentiableContract):
         for side, expected in zip(found, rates_by_hand(layer, inputs, folds), strict=True):
             np.testing.assert_allclose(side, expected, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.parametrize("training", [False, 0, None, tf.constant(False)])
+    def test_in_use_all_folds_count(self, training: Any) -> None:
+        layer, inputs = self.layer(), self.inputs(6, 6)
+        found = layer([tf.constant(one) for one in inputs], training=training)
+        for side, expected in zip(found, rates_by_hand(layer, inputs), strict=True):
+            np.testing.assert_allclose(side, expected, rtol=1e-5, atol=1e-6)
+
     def test_one_user_and_many_candidates_keep_their_batches(self) -> None:
         user, item = self.layer()([tf.constant(one) for one in self.inputs(1, 4)])
         assert (user.shape, item.shape) == ((1, 2, 2), (4, 3, 2))

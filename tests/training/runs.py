@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ def write_log(path: Path, *, rows: int = LOG_ROWS, seed: int = 0) -> None:
     columns = zip(clicks, weights, users, hours, ads, sites, strict=True)
     lines = [f"{c},{w},u{u},{h},ad{a},s{s}" for c, w, u, h, a, s in columns]
     path.write_text("click,importance,user,hour,ad,site\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def prepared_days(folder: Path, schema: dict[str, Any], write_day: Callable[[Path, int], Path], days: int) -> list[Any]:
+    """Days of a log, the index of each an extension of the one before."""
+    from ctrkit.records import prepare
+    from ctrkit.schema import Schema
+
+    made: list[Any] = []
+    for day in range(days):
+        extended = made[-1].index if made else None
+        log = write_day(folder / f"{day}.csv", day)
+        made.append(prepare(Schema.from_dict(schema), log, folder / str(day), extend=extended))
+    return made
 
 
 def small_model(index, **options):

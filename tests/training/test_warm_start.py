@@ -16,7 +16,7 @@ from ctrkit.records import Prepared, prepare
 from ctrkit.schema import Schema
 from ctrkit.training import carry_over, train
 from ctrkit.training.checkpoint import BEST, CHECKPOINTS, checkpoints
-from tests.training.runs import options
+from tests.training.runs import options, prepared_days
 
 SCHEMA = {
     "label": "click",
@@ -45,13 +45,9 @@ def day_of(path: Path, day: int, rows: int = 900) -> Path:
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Prepared]:
-    folder = tmp_path_factory.mktemp("days")
-    schema = Schema.from_dict(SCHEMA)
-    first = prepare(schema, day_of(folder / "0.csv", 0), folder / "0")
-    second = prepare(schema, day_of(folder / "1.csv", 1), folder / "1", extend=first.index)
-    third = prepare(schema, day_of(folder / "2.csv", 2), folder / "2", extend=second.index)
-    assert len(third.index.vocabularies["user"]) > len(first.index.vocabularies["user"])
-    return [first, second, third]
+    made = prepared_days(tmp_path_factory.mktemp("days"), SCHEMA, day_of, 3)
+    assert len(made[2].index.vocabularies["user"]) > len(made[0].index.vocabularies["user"])
+    return made
 
 
 def build(index, **changed):
