@@ -71,9 +71,7 @@ def _tag_lock(registry: Registry, name: str) -> Iterator[None]:
         if holder is None or now - seen_since > STALE_AFTER:
             try:
                 registry.tag_model(name, {LOCK_TAG: mine})
-            except (
-                Refused
-            ):  # The database's word for another's tag that came in the same moment; or for something else.
+            except Refused:  # Another's tag came in the same moment; or it is something else.
                 if registry.model(name).tags.get(LOCK_TAG) in (None, holder):
                     raise
             time.sleep(SETTLE)

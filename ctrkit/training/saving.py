@@ -26,7 +26,7 @@ class CheckpointWriter:
         fingerprint: of the feature index.
         weights: shape and dtype of each weight of the model.
         parts: place of a split weight in the model -> number of its parts.
-        passed_on: errors of `save` that are not the disk's: they are raised as they are.
+        passed_on: errors of `save` that are raised as they are, unless they name a file of the checkpoint.
     """
 
     def __init__(
@@ -77,13 +77,16 @@ class CheckpointWriter:
 
 @contextlib.contextmanager
 def writing(checkpoint: Checkpoint, *, passed_on: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raise `ArtifactError` for what goes wrong while `checkpoint` is written, leaving nothing of it behind."""
+    """Raise `ArtifactError` for what goes wrong while `checkpoint` is written, leaving nothing of it behind.
+
+    Errors of `passed_on` stay what they are, unless they name a file of the checkpoint: those are of the disk.
+    """
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         with contextlib.suppress(OSError):
             checkpoint.delete()
-        if isinstance(error, passed_on):
+        if isinstance(error, passed_on) and str(checkpoint.directory) not in str(error):
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or reason_of(error)
         free = shutil.disk_usage(checkpoint.directory).free
